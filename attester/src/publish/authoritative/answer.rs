@@ -1,0 +1,214 @@
+//! One question in, one answer out: bytes to bytes, without sockets, so that it can be fuzzed as it is.
+
+use hickory_proto::{
+    op::{Edns, Header, Message, MessageType, Metadata, OpCode, Query, ResponseCode},
+    rr::{DNSClass, RData, Record, RecordType, rdata::opt::EdnsOption},
+    serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder},
+};
+use rand::Rng;
+
+use super::served::{Kind, Lookup, Node, Served, Set};
+
+/// How a question came in; it decides how long the answer may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A datagram: at most what the asker said that it takes, and never more than fits an ordinary packet.
+    Udp,
+    /// A stream: what a length of 16 bits can tell.
+    Tcp,
+}
+
+/// Answers one message, or gives `None` when it deserves no answer: it is too short to have a header, or is itself an
+/// answer (replying to those could start two servers off against each other).
+#[must_use]
+pub fn answer(message: &[u8], transport: Transport, served: &Served, rng: &mut impl Rng) -> Option<Vec<u8>> {
+    let mut decoder = BinDecoder::new(message);
+    let header = Header::read(&mut decoder).ok()?;
+    if header.metadata.message_type != MessageType::Query {
+        return None;
+    }
+    let mut reply = Message::new(header.metadata.id, MessageType::Response, header.metadata.op_code);
+    reply.metadata = Metadata::response_from_request(&header.metadata);
+    let mut limit = MAX_STREAM;
+    match read_question(&header, &mut decoder) {
+        Err(code) => reply.metadata.response_code = code,
+        Ok(question) => {
+            let asked = question.query;
+            reply.add_query(asked.clone());
+            limit = answer_limit(transport, question.edns.as_ref());
+            let version = question.edns.as_ref().map_or(0, Edns::version);
+            if let Some(edns) = &question.edns {
+                reply.set_edns(our_edns(edns));
+            }
+            if version > 0 {
+                reply.metadata.response_code = ResponseCode::BADVERS; // RFC 6891 section 6.1.3
+            } else {
+                fill(&mut reply, &asked, transport, served, rng);
+            }
+        }
+    }
+    encode(reply, limit)
+}
+
+struct Question {
+    query: Query,
+    edns: Option<Edns>,
+}
+
+/// Reads what follows the header. The counts are looked at before anything is allocated by them.
+fn read_question(header: &Header, decoder: &mut BinDecoder<'_>) -> Result<Question, ResponseCode> {
+    match header.metadata.op_code {
+        OpCode::Query => {}
+        OpCode::Update => return Err(ResponseCode::Refused),
+        _ => return Err(ResponseCode::NotImp),
+    }
+    let counts = header.counts;
+    if counts.queries != 1 || counts.answers != 0 || counts.additionals > MAX_ADDITIONALS {
+        return Err(ResponseCode::FormErr);
+    }
+    let query = Query::read(decoder).map_err(|_| ResponseCode::FormErr)?;
+    if query.query_type == RecordType::IXFR {
+        return Ok(Question { query, edns: None }); // refused below; its authority section is not worth reading
+    }
+    if counts.authorities != 0 {
+        return Err(ResponseCode::FormErr);
+    }
+    let (_, edns, _) = Message::read_records(decoder, counts.additionals.into(), true, OpCode::Query)
+        .map_err(|_| ResponseCode::FormErr)?;
+    Ok(Question { query, edns })
+}
+
+fn fill(reply: &mut Message, asked: &Query, transport: Transport, served: &Served, rng: &mut impl Rng) {
+    // A zone transfer would hand out the list of all peers.
+    let transfer = matches!(asked.query_type, RecordType::AXFR | RecordType::IXFR);
+    if transfer || !matches!(asked.query_class, DNSClass::IN | DNSClass::ANY) {
+        reply.metadata.response_code = ResponseCode::Refused;
+        return;
+    }
+    match served.lookup(&asked.name) {
+        Lookup::OutsideZone => {
+            reply.metadata.response_code = ResponseCode::Refused;
+            explain(reply, NOT_AUTHORITATIVE);
+        }
+        Lookup::NotReady => {
+            reply.metadata.response_code = ResponseCode::ServFail;
+            explain(reply, NOT_READY);
+        }
+        Lookup::NoSuchName => {
+            reply.metadata.authoritative = true;
+            reply.metadata.response_code = ResponseCode::NXDomain;
+            say_nothing_there(reply, served);
+        }
+        Lookup::Found(node) => {
+            reply.metadata.authoritative = true;
+            for set in chosen(node, asked.query_type, transport) {
+                for data in served.select(node, set, rng) {
+                    // The asker's spelling of the name, whose case it may be checking.
+                    reply.add_answer(Record::from_rdata(asked.name.clone(), set.ttl, data));
+                }
+            }
+            if reply.answers.is_empty() {
+                say_nothing_there(reply, served);
+            }
+            if asked.query_type == RecordType::NS {
+                add_glue(reply, served);
+            }
+        }
+    }
+}
+
+/// The record sets that answer a question. ANY over UDP gets only the first (RFC 8482 section 4.1): whoever forges
+/// its source address should gain as little as possible.
+fn chosen(node: &Node, asked: RecordType, transport: Transport) -> Vec<&Set> {
+    match (asked, transport) {
+        (RecordType::ANY, Transport::Udp) => node.sets().take(1).collect(),
+        (RecordType::ANY, Transport::Tcp) => node.sets().collect(),
+        _ => Kind::of(asked).and_then(|kind| node.set(kind)).into_iter().collect(),
+    }
+}
+
+/// The SOA in the authority section tells for how long the absence may be remembered (RFC 2308 section 3).
+fn say_nothing_there(reply: &mut Message, served: &Served) {
+    let soa = Record::from_rdata(served.apex.clone(), served.negative_ttl, served.soa().clone());
+    reply.add_authority(soa);
+}
+
+fn add_glue(reply: &mut Message, served: &Served) {
+    let nameservers: Vec<_> = reply
+        .answers
+        .iter()
+        .filter_map(|record| match &record.data {
+            RData::NS(nameserver) => Some(nameserver.0.clone()),
+            _ => None,
+        })
+        .collect();
+    for nameserver in nameservers {
+        if let Lookup::Found(node) = served.lookup(&nameserver) {
+            for set in [Kind::A, Kind::Aaaa].into_iter().filter_map(|kind| node.set(kind)) {
+                for data in &set.data {
+                    reply.add_additional(Record::from_rdata(nameserver.clone(), set.ttl, data.clone()));
+                }
+            }
+        }
+    }
+}
+
+fn our_edns(asked: &Edns) -> Edns {
+    let mut edns = Edns::new();
+    edns.set_max_payload(MAX_DATAGRAM);
+    edns.set_version(0);
+    edns.set_dnssec_ok(asked.flags().dnssec_ok); // RFC 3225 section 3: copied, though nothing here is signed
+    edns
+}
+
+/// Adds an extended error (RFC 8914) for whoever debugs this with `dig`.
+fn explain(reply: &mut Message, code: u16) {
+    if let Some(edns) = &mut reply.edns {
+        let option = EdnsOption::Unknown(EXTENDED_ERROR, code.to_be_bytes().to_vec());
+        edns.options_mut().insert(option);
+    }
+}
+
+fn answer_limit(transport: Transport, edns: Option<&Edns>) -> u16 {
+    match transport {
+        Transport::Tcp => MAX_STREAM,
+        Transport::Udp => edns.map_or(MIN_DATAGRAM, |edns| edns.max_payload().clamp(MIN_DATAGRAM, MAX_DATAGRAM)),
+    }
+}
+
+/// Writes the reply; one that is too long loses all its records and gains the TC bit, and the asker comes back over
+/// TCP (RFC 2181 section 9 has it ignore a partial answer anyway).
+fn encode(mut reply: Message, limit: u16) -> Option<Vec<u8>> {
+    let bytes = encode_within(&reply, limit)?;
+    let truncated = bytes.get(2).is_some_and(|flags| flags & TC_BIT != 0);
+    if !truncated {
+        return Some(bytes);
+    }
+    reply.metadata.truncation = true;
+    reply.answers.clear();
+    reply.authorities.clear();
+    reply.additionals.clear();
+    encode_within(&reply, limit)
+}
+
+fn encode_within(reply: &Message, limit: u16) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(MIN_DATAGRAM.into());
+    let mut encoder = BinEncoder::new(&mut bytes);
+    encoder.set_max_size(limit);
+    reply.emit(&mut encoder).ok()?;
+    Some(bytes)
+}
+
+/// RFC 1035 section 4.2.1: what every asker takes.
+const MIN_DATAGRAM: u16 = 512;
+/// What passes every common path in one piece; a fragment can be forged without knowing the id.
+const MAX_DATAGRAM: u16 = 1232;
+const MAX_STREAM: u16 = u16::MAX;
+/// OPT, a signature that we do not check, and one to spare.
+const MAX_ADDITIONALS: u16 = 3;
+/// In the third byte of the header (RFC 1035 section 4.1.1).
+const TC_BIT: u8 = 0x02;
+/// Option code of an extended error, and two of its values (RFC 8914 sections 2, 4.15 and 4.21).
+const EXTENDED_ERROR: u16 = 15;
+const NOT_READY: u16 = 14;
+const NOT_AUTHORITATIVE: u16 = 20;

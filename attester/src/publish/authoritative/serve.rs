@@ -1,0 +1,152 @@
+//! The sockets of the embedded server. What comes in is a stranger's: nothing here is logged above `debug`.
+
+use std::{io, sync::Arc, time::Duration};
+
+use rand::{SeedableRng, rngs::StdRng};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UdpSocket},
+    sync::{Semaphore, watch},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::debug;
+
+use super::{
+    answer::{Transport, answer},
+    served::Served,
+};
+
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) connections: usize,
+    /// For the next question to arrive complete, and for its answer to be taken.
+    pub(super) idle: Duration,
+}
+
+/// Answers datagrams, one after the other: finding an answer takes microseconds and never waits.
+pub(super) async fn udp(
+    socket: UdpSocket,
+    served: watch::Receiver<Arc<Served>>,
+    mut rng: StdRng,
+    token: CancellationToken,
+) {
+    let mut buffer = vec![0; MAX_QUESTION];
+    loop {
+        let received = tokio::select! {
+            () = token.cancelled() => return,
+            received = socket.recv_from(&mut buffer) => received,
+        };
+        let (length, asker) = match received {
+            Ok((_, asker)) if asker.port() == 0 => continue, // cannot be answered
+            Ok(received) => received,
+            Err(error) => {
+                debug!(%error, "could not receive a DNS question over UDP");
+                pause(&token).await;
+                continue;
+            }
+        };
+        let state = served.borrow().clone();
+        if let Some(reply) = answer(&buffer[..length], Transport::Udp, &state, &mut rng) {
+            let sent = tokio::select! {
+                () = token.cancelled() => return,
+                sent = socket.send_to(&reply, asker) => sent,
+            };
+            if let Err(error) = sent {
+                debug!(%error, "could not send a DNS answer over UDP");
+            }
+        }
+    }
+}
+
+/// Accepts connections and serves each in a task of its own, until the token is cancelled and all have ended.
+pub(super) async fn tcp(
+    listener: TcpListener,
+    served: watch::Receiver<Arc<Served>>,
+    limits: Limits,
+    mut rng: StdRng,
+    token: CancellationToken,
+) {
+    let free = Arc::new(Semaphore::new(limits.connections));
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = token.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Err(error) => {
+                debug!(%error, "could not accept a DNS connection");
+                pause(&token).await;
+            }
+            Ok((stream, _)) => {
+                let Ok(permit) = free.clone().try_acquire_owned() else {
+                    debug!("a DNS connection was closed at once: all are in use");
+                    continue;
+                };
+                let (served, rng, token) = (served.clone(), StdRng::from_rng(&mut rng), token.clone());
+                connections.spawn(async move {
+                    let serving = serve_connection(stream, served, limits.idle, rng);
+                    if let Some(Err(error)) = token.run_until_cancelled(serving).await {
+                        debug!(%error, "a DNS connection ended early");
+                    }
+                    drop(permit);
+                });
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// Questions and answers in turn, each after its length (RFC 7766 section 8), until the asker closes.
+async fn serve_connection(
+    mut stream: TcpStream,
+    served: watch::Receiver<Arc<Served>>,
+    idle: Duration,
+    mut rng: StdRng,
+) -> io::Result<()> {
+    let _ = stream.set_nodelay(true);
+    for _ in 0..MAX_QUESTIONS {
+        let Some(question) = timeout(idle, read_question(&mut stream)).await?? else {
+            return Ok(());
+        };
+        let state = served.borrow().clone();
+        let Some(reply) = answer(&question, Transport::Tcp, &state, &mut rng) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a question"));
+        };
+        let length = u16::try_from(reply.len()).map_err(io::Error::other)?;
+        let mut framed = Vec::with_capacity(2 + reply.len());
+        framed.extend(length.to_be_bytes());
+        framed.extend(reply);
+        timeout(idle, stream.write_all(&framed)).await??;
+    }
+    Ok(())
+}
+
+/// `None` when the asker closed between two questions.
+async fn read_question(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
+    let length = match stream.read_u16().await {
+        Ok(length) => usize::from(length),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if length > MAX_QUESTION {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "question too long"));
+    }
+    let mut question = vec![0; length];
+    stream.read_exact(&mut question).await?;
+    Ok(Some(question))
+}
+
+/// Errors of a socket that is still open (no more file descriptors, say) would otherwise come back without end.
+async fn pause(token: &CancellationToken) {
+    token.run_until_cancelled(sleep(ERROR_PAUSE)).await;
+}
+
+/// A question is a name, a type and a few options.
+const MAX_QUESTION: usize = 4096;
+/// Questions on one connection; after them the asker has to connect again, behind others who wait.
+const MAX_QUESTIONS: usize = 1000;
+const ERROR_PAUSE: Duration = Duration::from_millis(50);

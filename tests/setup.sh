@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Installs what the checks need beyond a Rust toolchain and a C compiler, from package registries alone.
+#
+#   tests/setup.sh foreign   the foreign programs that the ignored tests run (Go module tests/interop/go); the default
+#   tests/setup.sh deny      cargo-deny
+#   tests/setup.sh fuzz      cargo-fuzz
+#
+# What is there already is left as it is, so a second run is quick. The foreign programs go to $INTEROP_BIN, or to
+# interop-bin in Cargo's target directory, where the interop tests look for them.
+set -euo pipefail
+shopt -s inherit_errexit
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+main() {
+    [ $# -gt 0 ] || set -- foreign
+    local what
+    for what in "$@"; do
+        case $what in
+            foreign | deny | fuzz) "setup_$what" ;;
+            *) fail "there is no set-up named '$what': it is foreign, deny or fuzz" ;;
+        esac
+    done
+}
+
+setup_foreign() {
+    local module=tests/interop/go bin
+    if [ ! -f "$module/go.mod" ]; then
+        say "no Go module in $module: no foreign program to build"
+        return
+    fi
+    bin=$(bin_dir)
+    ensure_go
+    say "building the programs of $module into $bin"
+    cd "$module"
+    go mod download || fail "the modules that $module/go.sum names could not be downloaded (see above)"
+    go build -trimpath -mod=readonly -o "$bin/" ./cmd/...
+    cd "$OLDPWD"
+    say "built: $(ls "$bin" | paste -sd ' ')"
+}
+
+setup_deny() { ensure_cargo_tool cargo-deny "$CARGO_DENY"; }
+
+setup_fuzz() { ensure_cargo_tool cargo-fuzz "$CARGO_FUZZ"; }
+
+# The folder for foreign programs, made if need be, as an absolute path.
+bin_dir() {
+    local dir=${INTEROP_BIN:-}
+    if [ -z "$dir" ]; then
+        dir=$(cargo metadata --no-deps --format-version 1 --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/interop-bin
+    fi
+    mkdir -p "$dir"
+    (cd "$dir" && pwd)
+}
+
+ensure_go() {
+    if ! command -v go >/dev/null; then
+        say "go is missing: installing golang-go"
+        as_root apt-get update -q
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends golang-go
+    fi
+    say "$(go version)"
+}
+
+# $1: the program, a cargo subcommand; $2: the version that was tried.
+ensure_cargo_tool() {
+    local version
+    if version=$(cargo "${1#cargo-}" --version 2>/dev/null); then
+        say "$version is there"
+        return
+    fi
+    say "$1 is missing: installing $2 (this compiles it, once)"
+    # Its build is none of the workspace's: it gets a temporary target directory, which Cargo removes.
+    env -u CARGO_TARGET_DIR -u RUSTFLAGS cargo install --locked --version "$2" "$1"
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null && sudo -n true; then
+        sudo -n "$@"
+    else
+        fail "this needs root: run as root: $*"
+    fi
+}
+
+say() { printf 'setup: %s\n' "$*"; }
+
+fail() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+
+CARGO_DENY=0.20.2
+CARGO_FUZZ=0.13.2
+
+main "$@"
