@@ -2,6 +2,15 @@
 //! proven. Modules in the order in which data flows.
 
 pub mod model;
+mod seats;
+pub mod session;
+pub mod origin;
 pub mod records;
 pub mod publish;
 pub mod resolve;
+pub mod flashlight;
+pub mod verify;
+pub mod decide;
+pub mod plan;
+pub mod zone;
+pub mod store;

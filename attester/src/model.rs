@@ -1,11 +1,6 @@
 //! The words that the pure core and the edges share: who a peer is, how it is reached, what a probe showed and why.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use proto::{
     claims::{Path, Phase, Protocol, Protocols, Registration},
@@ -62,7 +57,10 @@ pub struct Route {
 impl Route {
     /// The direct route with `protocol`.
     pub const fn direct(protocol: Protocol) -> Self {
-        Self { path: Path::Direct, protocol }
+        Self {
+            path: Path::Direct,
+            protocol,
+        }
     }
 }
 
@@ -85,7 +83,10 @@ impl PhaseTimes {
     /// As an observation carries them: microseconds by phase number.
     pub fn numbered(&self) -> BTreeMap<u64, u64> {
         let micros = |elapsed: &Duration| u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        self.0.iter().map(|(phase, elapsed)| (phase.number(), micros(elapsed))).collect()
+        self.0
+            .iter()
+            .map(|(phase, elapsed)| (phase.number(), micros(elapsed)))
+            .collect()
     }
 }
 
@@ -95,7 +96,11 @@ impl fmt::Display for PhaseTimes {
         let mut before = Duration::ZERO;
         for (index, (phase, elapsed)) in self.0.iter().enumerate() {
             let space = if index == 0 { "" } else { " " };
-            write!(f, "{space}{phase} {:.1}", elapsed.saturating_sub(before).as_secs_f64() * 1000.0)?;
+            write!(
+                f,
+                "{space}{phase} {:.1}",
+                elapsed.saturating_sub(before).as_secs_f64() * 1000.0
+            )?;
             before = *elapsed;
         }
         Ok(())
@@ -115,7 +120,17 @@ impl Finding {
     /// A finding; `detail` is cut at 160 characters and stripped of control characters.
     pub fn new(reason: Reason, detail: impl AsRef<str>) -> Self {
         let plain = |character: char| if character.is_control() { ' ' } else { character };
-        Self { reason, detail: detail.as_ref().chars().map(plain).take(MAX_DETAIL).collect::<String>().trim().to_owned() }
+        Self {
+            reason,
+            detail: detail
+                .as_ref()
+                .chars()
+                .map(plain)
+                .take(MAX_DETAIL)
+                .collect::<String>()
+                .trim()
+                .to_owned(),
+        }
     }
 
     /// What was seen; may be empty.
@@ -135,7 +150,10 @@ impl Finding {
 
 impl From<Reason> for Finding {
     fn from(reason: Reason) -> Self {
-        Self { reason, detail: String::new() }
+        Self {
+            reason,
+            detail: String::new(),
+        }
     }
 }
 

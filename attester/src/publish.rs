@@ -13,6 +13,7 @@ pub mod authoritative;
 mod reconcile;
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 pub(crate) mod battery;
 
 pub use reconcile::{NotPublished, Publication, Reconciled, Reconciler, Timing};

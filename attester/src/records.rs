@@ -11,6 +11,8 @@ use std::{
 
 use rand::{Rng, seq::index};
 
+use crate::verify::Verified;
+
 mod name;
 
 pub use name::{Name, NameError};
@@ -110,12 +112,10 @@ impl Desired {
         self.own.entry(own).or_default().extend(addresses);
     }
 
-    /// Puts an address into a rotation. Promise P1: only `zone` calls this, with the address of a verified peer.
-    pub fn admit(&mut self, rotation: Name, member: IpAddr) {
-        self.rotations
-            .entry(rotation)
-            .or_default()
-            .insert(member.to_canonical());
+    /// Puts a verified peer's address into a rotation. There is no other way in (promise P1).
+    pub fn admit(&mut self, rotation: Name, proof: &Verified) {
+        let member = proof.identity().address.ip().to_canonical();
+        self.rotations.entry(rotation).or_default().insert(member);
     }
 
     /// The addresses that a peer's own name should have.

@@ -9,6 +9,7 @@ mod error;
 pub mod evidence;
 pub mod ids;
 pub mod key;
+pub mod probe;
 pub mod time;
 pub mod tunnel;
 

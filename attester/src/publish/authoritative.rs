@@ -28,6 +28,7 @@ use crate::records::{Changes, Name, Record};
 use super::{PublishError, Publisher};
 
 pub mod answer;
+mod question;
 mod serve;
 mod served;
 
@@ -213,7 +214,8 @@ impl Config {
             return Err(PublishError::Config(told));
         }
         if self.tcp_connections == 0 || self.tcp_idle_seconds == 0 {
-            let told = "tcp_connections and tcp_idle_seconds must be at least 1: truncated answers are fetched over TCP";
+            let told =
+                "tcp_connections and tcp_idle_seconds must be at least 1: truncated answers are fetched over TCP";
             return Err(PublishError::Config(told.to_owned()));
         }
         match rotations.iter().find(|rotation| !rotation.is_within(apex)) {

@@ -227,9 +227,7 @@ impl Publication {
 impl Timing {
     fn pause_after(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
-        self.first_retry
-            .saturating_mul(1 << doublings)
-            .min(self.last_retry)
+        self.first_retry.saturating_mul(1 << doublings).min(self.last_retry)
     }
 }
 

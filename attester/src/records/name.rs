@@ -157,11 +157,15 @@ fn check_label(label: &str, name: &str) -> Result<(), NameError> {
         return Err(NameError::EmptyLabel { name: name.to_owned() });
     }
     if label.len() > MAX_LABEL {
-        return Err(NameError::LabelTooLong { label: label.to_owned() });
+        return Err(NameError::LabelTooLong {
+            label: label.to_owned(),
+        });
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if !label.bytes().all(allowed) || label.starts_with('-') || label.ends_with('-') {
-        return Err(NameError::BadLabel { label: label.to_owned() });
+        return Err(NameError::BadLabel {
+            label: label.to_owned(),
+        });
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::StdRng};
 
+use crate::verify::fixture;
+
 use super::*;
 
 fn name(text: &str) -> Name {
@@ -28,8 +30,19 @@ fn names_are_folded_and_bounded() {
     assert!(matches!(Name::parse("a..b"), Err(NameError::EmptyLabel { .. })));
     assert!(matches!(Name::parse(".a"), Err(NameError::EmptyLabel { .. })));
     assert!(matches!(Name::parse("a.."), Err(NameError::EmptyLabel { .. })));
-    assert!(matches!(Name::parse(&"a".repeat(64)), Err(NameError::LabelTooLong { .. })));
-    for bad in ["-a.test", "a-.test", "a b.test", "a\\.b.test", "*.test", "bücher.test", "a/b"] {
+    assert!(matches!(
+        Name::parse(&"a".repeat(64)),
+        Err(NameError::LabelTooLong { .. })
+    ));
+    for bad in [
+        "-a.test",
+        "a-.test",
+        "a b.test",
+        "a\\.b.test",
+        "*.test",
+        "bücher.test",
+        "a/b",
+    ] {
         assert!(matches!(Name::parse(bad), Err(NameError::BadLabel { .. })), "{bad}");
     }
     assert!(matches!(Name::parse("127.0.0.1"), Err(NameError::Numeric { .. })));
@@ -60,9 +73,12 @@ fn a_name_survives_serialisation_and_a_bad_one_does_not() {
 fn desired_records_are_addresses_and_caa_under_own_names_only() {
     let (peer, rotation) = (name("peer-a.demo.test"), name("roundrobin.demo.test"));
     let mut desired = Desired::new();
-    desired.name_peer(peer.clone(), [ip("127.77.1.1"), ip("::ffff:127.77.1.1"), ip("2001:db8::1")]);
+    desired.name_peer(
+        peer.clone(),
+        [ip("127.77.1.1"), ip("::ffff:127.77.1.1"), ip("2001:db8::1")],
+    );
     desired.name_peer(name("peer-b.demo.test"), []);
-    desired.admit(rotation.clone(), ip("::ffff:127.77.1.1"));
+    desired.admit(rotation.clone(), &fixture::member(ip("127.77.1.1")));
     let lines: Vec<String> = desired.records().iter().map(Record::to_string).collect();
     assert_eq!(
         lines,
@@ -81,7 +97,10 @@ fn desired_records_are_addresses_and_caa_under_own_names_only() {
 #[test]
 fn a_changed_ttl_is_a_removal_and_an_addition() {
     let new = Record::new(name("a.test"), ip("127.0.0.1"));
-    let old = Record { ttl: 300, ..new.clone() };
+    let old = Record {
+        ttl: 300,
+        ..new.clone()
+    };
     let changes = Changes::between(&[old.clone()].into(), &[new.clone()].into());
     assert_eq!(changes.add, [new.clone()].into());
     assert_eq!(changes.remove, [old.clone()].into());

@@ -4,10 +4,10 @@
 //! later ones in the path `/<id>/<destination>/<op>/`. Servers of 2014 know the headers only; later ones look at the headers
 //! only when the path has at most five bytes. The header form is therefore the one to send by default.
 
-use std::borrow::Cow;
-
 use super::http::{self, Fields, RequestLine, is_word, sendable};
 use super::{EncodeError, Field, Framing, HeadError, MAX_DESTINATION, MAX_ID, Version};
+
+mod path;
 
 /// What a request does with its tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +73,9 @@ impl Call {
                 out,
                 &[
                     "POST /",
-                    &escape(id),
+                    &path::escape(id),
                     "/",
-                    &escape(destination),
+                    &path::escape(destination),
                     "/",
                     op,
                     "/ HTTP/1.1\r\n",
@@ -283,9 +283,9 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub const HEALTHY: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 
 fn call(target: &str, fields: &Fields<'_>) -> Result<Call, Refusal> {
-    let path = decoded_path(target)?;
+    let path = path::decode(target).map_err(Refusal::Path)?;
     let (id, destination, op) = if path.len() > LONGEST_ROOT {
-        split_path(&path).ok_or_else(|| Refusal::Path(path.to_string()))?
+        path::split(&path).ok_or_else(|| Refusal::Path(path.chars().take(MAX_ECHO).collect()))?
     } else {
         let text = |name| String::from_utf8_lossy(fields.first(name).unwrap_or_default());
         (text(ID), text(DESTINATION), text(OP))
@@ -312,65 +312,6 @@ fn call(target: &str, fields: &Fields<'_>) -> Result<Call, Refusal> {
         destination: destination.into_owned(),
         op,
     })
-}
-
-/// The path of a request target, percent-decoded, without query; of an absolute-form target as well (RFC 9112 section 3.2.2).
-fn decoded_path(target: &str) -> Result<Cow<'_, str>, Refusal> {
-    let path = match target.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("", |slash| &rest[slash..]),
-        _ => target,
-    };
-    let path = path.split('?').next().unwrap_or_default();
-    let refused = || Refusal::Path(path.chars().take(MAX_ECHO).collect());
-    if !path.contains('%') {
-        return Ok(Cow::Borrowed(path));
-    }
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut bytes = path.bytes();
-    while let Some(byte) = bytes.next() {
-        decoded.push(if byte == b'%' {
-            hex_pair(bytes.next(), bytes.next()).ok_or_else(refused)?
-        } else {
-            byte
-        });
-    }
-    // A decoded line break would otherwise be echoed into a response.
-    let text = String::from_utf8(decoded)
-        .ok()
-        .filter(|text| !text.chars().any(char::is_control));
-    text.map(Cow::Owned).ok_or_else(refused)
-}
-
-/// Splits as the Go server's greedy, unanchored expression `/(.*)/(.*)/(.*)/` does: op and destination are the last two
-/// segments before the last slash, the id is everything before them, and what follows the last slash is ignored.
-fn split_path(path: &str) -> Option<(Cow<'_, str>, Cow<'_, str>, Cow<'_, str>)> {
-    let start = path.find('/')?;
-    let (rest, _) = path[start + 1..].rsplit_once('/')?;
-    let (rest, op) = rest.rsplit_once('/')?;
-    let (id, destination) = rest.rsplit_once('/')?;
-    Some((id.into(), destination.into(), op.into()))
-}
-
-fn hex_pair(high: Option<u8>, low: Option<u8>) -> Option<u8> {
-    let digit = |byte: Option<u8>| (byte? as char).to_digit(16);
-    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
-}
-
-/// Percent-encodes what may not stand in a path segment. `:`, `[` and `]` stay: Go's client sends them raw, and a CDN's cache
-/// or log should not see two spellings. A slash in an id stays as well and decodes to the same id.
-fn escape(segment: &str) -> Cow<'_, str> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]@!$&'()*+,;=/".contains(&byte);
-    if segment.bytes().all(plain) {
-        return Cow::Borrowed(segment);
-    }
-    let encode = |byte: u8| {
-        if plain(byte) {
-            (byte as char).to_string()
-        } else {
-            format!("%{byte:02X}")
-        }
-    };
-    Cow::Owned(segment.bytes().map(encode).collect())
 }
 
 fn push(out: &mut Vec<u8>, parts: &[&str]) {

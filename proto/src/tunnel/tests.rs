@@ -382,7 +382,7 @@ fn broken_chunks() {
 }
 
 /// Cuts `bytes` at the given places.
-fn cut<'a>(bytes: &'a [u8], mut at: Vec<usize>) -> Vec<&'a [u8]> {
+fn cut(bytes: &[u8], mut at: Vec<usize>) -> Vec<&[u8]> {
     at.iter_mut().for_each(|place| *place %= bytes.len() + 1);
     at.extend([0, bytes.len()]);
     at.sort_unstable();

@@ -1,13 +1,16 @@
 //! One question in, one answer out: bytes to bytes, without sockets, so that it can be fuzzed as it is.
 
 use hickory_proto::{
-    op::{Edns, Header, Message, MessageType, Metadata, OpCode, Query, ResponseCode},
+    op::{Edns, Header, Message, MessageType, Metadata, Query, ResponseCode},
     rr::{DNSClass, RData, Record, RecordType, rdata::opt::EdnsOption},
     serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder},
 };
 use rand::Rng;
 
-use super::served::{Kind, Lookup, Node, Served, Set};
+use super::{
+    question::{self, AskersEdns, Question},
+    served::{Kind, Lookup, Node, Served, Set},
+};
 
 /// How a question came in; it decides how long the answer may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,52 +33,22 @@ pub fn answer(message: &[u8], transport: Transport, served: &Served, rng: &mut i
     let mut reply = Message::new(header.metadata.id, MessageType::Response, header.metadata.op_code);
     reply.metadata = Metadata::response_from_request(&header.metadata);
     let mut limit = MAX_STREAM;
-    match read_question(&header, &mut decoder) {
+    match question::read(&header, &mut decoder) {
         Err(code) => reply.metadata.response_code = code,
-        Ok(question) => {
-            let asked = question.query;
-            reply.add_query(asked.clone());
-            limit = answer_limit(transport, question.edns.as_ref());
-            let version = question.edns.as_ref().map_or(0, Edns::version);
-            if let Some(edns) = &question.edns {
+        Ok(Question { query, edns }) => {
+            reply.add_query(query.clone());
+            limit = answer_limit(transport, edns);
+            if let Some(edns) = edns {
                 reply.set_edns(our_edns(edns));
             }
-            if version > 0 {
+            if edns.is_some_and(|edns| edns.version > 0) {
                 reply.metadata.response_code = ResponseCode::BADVERS; // RFC 6891 section 6.1.3
             } else {
-                fill(&mut reply, &asked, transport, served, rng);
+                fill(&mut reply, &query, transport, served, rng);
             }
         }
     }
     encode(reply, limit)
-}
-
-struct Question {
-    query: Query,
-    edns: Option<Edns>,
-}
-
-/// Reads what follows the header. The counts are looked at before anything is allocated by them.
-fn read_question(header: &Header, decoder: &mut BinDecoder<'_>) -> Result<Question, ResponseCode> {
-    match header.metadata.op_code {
-        OpCode::Query => {}
-        OpCode::Update => return Err(ResponseCode::Refused),
-        _ => return Err(ResponseCode::NotImp),
-    }
-    let counts = header.counts;
-    if counts.queries != 1 || counts.answers != 0 || counts.additionals > MAX_ADDITIONALS {
-        return Err(ResponseCode::FormErr);
-    }
-    let query = Query::read(decoder).map_err(|_| ResponseCode::FormErr)?;
-    if query.query_type == RecordType::IXFR {
-        return Ok(Question { query, edns: None }); // refused below; its authority section is not worth reading
-    }
-    if counts.authorities != 0 {
-        return Err(ResponseCode::FormErr);
-    }
-    let (_, edns, _) = Message::read_records(decoder, counts.additionals.into(), true, OpCode::Query)
-        .map_err(|_| ResponseCode::FormErr)?;
-    Ok(Question { query, edns })
 }
 
 fn fill(reply: &mut Message, asked: &Query, transport: Transport, served: &Served, rng: &mut impl Rng) {
@@ -153,11 +126,11 @@ fn add_glue(reply: &mut Message, served: &Served) {
     }
 }
 
-fn our_edns(asked: &Edns) -> Edns {
+fn our_edns(asked: AskersEdns) -> Edns {
     let mut edns = Edns::new();
     edns.set_max_payload(MAX_DATAGRAM);
     edns.set_version(0);
-    edns.set_dnssec_ok(asked.flags().dnssec_ok); // RFC 3225 section 3: copied, though nothing here is signed
+    edns.set_dnssec_ok(asked.dnssec_ok); // RFC 3225 section 3: copied, though nothing here is signed
     edns
 }
 
@@ -169,10 +142,10 @@ fn explain(reply: &mut Message, code: u16) {
     }
 }
 
-fn answer_limit(transport: Transport, edns: Option<&Edns>) -> u16 {
+fn answer_limit(transport: Transport, edns: Option<AskersEdns>) -> u16 {
     match transport {
         Transport::Tcp => MAX_STREAM,
-        Transport::Udp => edns.map_or(MIN_DATAGRAM, |edns| edns.max_payload().clamp(MIN_DATAGRAM, MAX_DATAGRAM)),
+        Transport::Udp => edns.map_or(MIN_DATAGRAM, |edns| edns.payload.clamp(MIN_DATAGRAM, MAX_DATAGRAM)),
     }
 }
 
@@ -204,11 +177,12 @@ const MIN_DATAGRAM: u16 = 512;
 /// What passes every common path in one piece; a fragment can be forged without knowing the id.
 const MAX_DATAGRAM: u16 = 1232;
 const MAX_STREAM: u16 = u16::MAX;
-/// OPT, a signature that we do not check, and one to spare.
-const MAX_ADDITIONALS: u16 = 3;
 /// In the third byte of the header (RFC 1035 section 4.1.1).
 const TC_BIT: u8 = 0x02;
 /// Option code of an extended error, and two of its values (RFC 8914 sections 2, 4.15 and 4.21).
 const EXTENDED_ERROR: u16 = 15;
 const NOT_READY: u16 = 14;
 const NOT_AUTHORITATIVE: u16 = 20;
+
+#[cfg(test)]
+mod tests;

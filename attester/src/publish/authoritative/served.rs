@@ -11,9 +11,10 @@ use hickory_proto::rr::{
 };
 use rand::Rng;
 
-use crate::records::{self, Name, Record, RecordData};
-
-use crate::publish::PublishError;
+use crate::{
+    publish::PublishError,
+    records::{self, Name, Record, RecordData},
+};
 
 /// What the zone is, apart from the records published in it.
 #[derive(Clone, Debug)]
@@ -162,7 +163,11 @@ impl Served {
         let Some(kind) = Kind::of(data.record_type()) else {
             return;
         };
-        let set = self.node(zone, name).sets.entry(kind).or_insert(Set { ttl, data: vec![] });
+        let set = self
+            .node(zone, name)
+            .sets
+            .entry(kind)
+            .or_insert(Set { ttl, data: vec![] });
         set.ttl = set.ttl.min(ttl);
         if !set.data.contains(&data) {
             set.data.push(data);

@@ -1,0 +1,395 @@
+//! One peer's life: `registered → named → probing → verified ⇄ suspended → retired`, and *refused* (DESIGN 6).
+//!
+//! Pure: outcomes go in, `now` is an argument, nothing comes out but the next life. k consecutive proofs over every listed
+//! protocol admit, one of them with throughput; membership is a lease that each proof renews (P2); two consecutive counted
+//! failures take it away. An inconclusive outcome changes nothing (P4); nothing but a proof brings anybody in (P3).
+
+use std::{fmt, time::Duration};
+
+use proto::time::Timestamp;
+
+use crate::{
+    model::{Finding, Identity, Reason},
+    verify::{Recheck, Verified},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// A peer's life so far.
+#[derive(Debug)]
+pub struct Life {
+    identity: Identity,
+    standing: Standing,
+    strikes: u32,
+    doubts: u32,
+    turn: u64,
+    last: Option<Finding>,
+}
+
+/// Where a peer stands.
+#[derive(Debug)]
+pub enum Standing {
+    /// Its registration was accepted; its own name is not shown yet.
+    Registered,
+    /// Its own name is shown.
+    Named,
+    /// Being proved for admission.
+    Probing(Streak),
+    /// In its rotations until the lease ends.
+    Verified {
+        /// What was proven.
+        proof: Verified,
+        /// The end of the lease.
+        until: Timestamp,
+    },
+    /// It was verified and lost it.
+    Suspended(Streak),
+    /// It failed without ever having been verified.
+    Refused(Streak),
+    /// It left, or a newer identity took its address over.
+    Retired,
+}
+
+/// Consecutive proofs on the way to admission.
+#[derive(Debug, Default)]
+pub struct Streak {
+    length: u32,
+    proof: Option<Verified>,
+}
+
+/// What happened to a peer.
+#[derive(Debug)]
+pub enum Event {
+    /// Its own name is shown by the authoritative server.
+    Named,
+    /// A probe proved it.
+    Proved(Verified),
+    /// A probe failed and counts.
+    Failed(Finding),
+    /// A probe said nothing.
+    Inconclusive(Finding),
+    /// It said goodbye.
+    Goodbye,
+    /// Another identity took its address over.
+    AddressTaken,
+    /// It registered again, unchanged.
+    Returned,
+    /// Time passed.
+    Tick,
+}
+
+/// The rules of admission and eviction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Consecutive proofs for admission (k).
+    pub proofs: u32,
+    /// How long membership lasts after a proof.
+    pub lease: Duration,
+    /// Consecutive counted failures that end it.
+    pub strikes: u32,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            proofs: 3,
+            lease: Duration::from_secs(300),
+            strikes: 2,
+        }
+    }
+}
+
+impl Rules {
+    /// Consecutive proofs that `identity` needs: at least one for each protocol that it lists.
+    pub fn proofs_for(&self, identity: &Identity) -> u32 {
+        self.proofs
+            .max(u32::try_from(identity.protocols.len()).unwrap_or(u32::MAX))
+    }
+}
+
+impl Life {
+    /// A life that begins with a registration.
+    pub const fn registered(identity: Identity) -> Self {
+        Self {
+            identity,
+            standing: Standing::Registered,
+            strikes: 0,
+            doubts: 0,
+            turn: 0,
+            last: None,
+        }
+    }
+
+    /// A life after a restart: verified only if the stored evidence proves it anew and its signed verdict still runs,
+    /// else as if it had just registered.
+    ///
+    /// `evidence` are the re-checked probes that its lease rested on, in any order.
+    ///
+    /// # Errors
+    /// The life without standing, and why its evidence gave it none.
+    pub fn restored(identity: Identity, evidence: Vec<Recheck>, now: Timestamp) -> Result<Self, (Self, Finding)> {
+        let until = evidence
+            .iter()
+            .filter(|recheck| recheck.verdict.standing == VERIFIED)
+            .map(|recheck| recheck.verdict.expires.start())
+            .max();
+        let proof = evidence.into_iter().map(|recheck| recheck.proof).reduce(Verified::join);
+        let fresh = Self::registered(identity);
+        let problem = match (&proof, until) {
+            (None, _) | (_, None) => Finding::new(Reason::EvidenceInvalid, "no stored proof of membership"),
+            (_, Some(until)) if until <= now => Reason::LeaseLapsed.into(),
+            (Some(proof), _) if proof.identity() != &fresh.identity => {
+                Finding::new(Reason::EvidenceInvalid, "the stored proofs are of another identity")
+            }
+            (Some(proof), _) if !proof.is_complete() => {
+                Finding::new(Reason::EvidenceInvalid, "the stored proofs do not cover every protocol")
+            }
+            _ => match (proof, until) {
+                (Some(proof), Some(until)) => {
+                    return Ok(Self {
+                        standing: Standing::Verified { proof, until },
+                        ..fresh
+                    });
+                }
+                _ => Finding::from(Reason::EvidenceInvalid),
+            },
+        };
+        Err((
+            Self {
+                last: Some(problem.clone()),
+                ..fresh
+            },
+            problem,
+        ))
+    }
+
+    /// Who it is.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Where it stands.
+    pub const fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// The latest finding, if the latest outcome was no proof.
+    pub const fn last(&self) -> Option<&Finding> {
+        self.last.as_ref()
+    }
+
+    /// Consecutive counted failures.
+    pub const fn strikes(&self) -> u32 {
+        self.strikes
+    }
+
+    /// Consecutive inconclusive outcomes.
+    pub const fn doubts(&self) -> u32 {
+        self.doubts
+    }
+
+    /// How many outcomes there were; picks the protocol of the next probe.
+    pub const fn turn(&self) -> u64 {
+        self.turn
+    }
+
+    /// The end of the lease, when there is one.
+    pub const fn lease(&self) -> Option<Timestamp> {
+        match &self.standing {
+            Standing::Verified { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// The proof that puts it into its rotations at `now`: never after the lease.
+    pub fn membership(&self, now: Timestamp) -> Option<&Verified> {
+        match &self.standing {
+            Standing::Verified { proof, until } if now < *until => Some(proof),
+            _ => None,
+        }
+    }
+
+    /// The life after `event`.
+    #[must_use]
+    pub fn after(mut self, event: Event, now: Timestamp, rules: &Rules) -> Self {
+        if matches!(event, Event::Proved(_) | Event::Failed(_) | Event::Inconclusive(_)) {
+            self.turn += 1;
+        }
+        match event {
+            Event::Named => self.named(),
+            Event::Proved(proof) => self.proved(proof, now, rules),
+            Event::Failed(finding) => self.failed(finding, rules),
+            Event::Inconclusive(finding) => {
+                self.doubts += 1;
+                self.last = Some(finding);
+                self.lapsed(now)
+            }
+            Event::Goodbye => Self {
+                last: Some(Reason::Goodbye.into()),
+                ..self.anew(Standing::Retired)
+            },
+            Event::AddressTaken => Self {
+                last: Some(Reason::AddressTaken.into()),
+                ..self.anew(Standing::Retired)
+            },
+            Event::Returned => self.returned(now),
+            Event::Tick => self.lapsed(now),
+        }
+    }
+
+    fn named(self) -> Self {
+        match self.standing {
+            Standing::Registered => Self {
+                standing: Standing::Named,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    fn proved(mut self, proof: Verified, now: Timestamp, rules: &Rules) -> Self {
+        if proof.identity() != &self.identity {
+            let other = Finding::new(Reason::EvidenceInvalid, "a proof of another identity");
+            return Self {
+                last: Some(other),
+                ..self
+            };
+        }
+        self.strikes = 0;
+        self.doubts = 0;
+        self.last = None;
+        let until = proof.at().plus(rules.lease);
+        match self.standing {
+            Standing::Verified {
+                proof: known,
+                until: lease,
+            } if now < lease => Self {
+                standing: Standing::Verified {
+                    proof: known.join(proof),
+                    until,
+                },
+                ..self
+            },
+            // A proof renews a lease that runs; one that has lapsed is gone, and admission begins again.
+            Standing::Verified { .. } => self.on_the_way(Standing::Suspended, Streak::default(), proof, rules),
+            Standing::Suspended(streak) => {
+                self.standing = Standing::Retired;
+                self.on_the_way(Standing::Suspended, streak, proof, rules)
+            }
+            Standing::Probing(streak) | Standing::Refused(streak) => {
+                self.standing = Standing::Retired;
+                self.on_the_way(Standing::Probing, streak, proof, rules)
+            }
+            Standing::Named => self.on_the_way(Standing::Probing, Streak::default(), proof, rules),
+            // Not shown under its own name yet, or gone: a late probe's outcome brings nobody in.
+            Standing::Registered | Standing::Retired => self,
+        }
+    }
+
+    fn on_the_way(self, otherwise: fn(Streak) -> Standing, streak: Streak, proof: Verified, rules: &Rules) -> Self {
+        let until = proof.at().plus(rules.lease);
+        let length = streak.length.saturating_add(1);
+        let proof = match streak.proof {
+            Some(known) => known.join(proof),
+            None => proof,
+        };
+        let standing = if length >= rules.proofs_for(&self.identity) && proof.is_complete() {
+            Standing::Verified { proof, until }
+        } else {
+            otherwise(Streak {
+                length,
+                proof: Some(proof),
+            })
+        };
+        Self { standing, ..self }
+    }
+
+    fn failed(mut self, finding: Finding, rules: &Rules) -> Self {
+        self.strikes = self.strikes.saturating_add(1);
+        self.doubts = 0;
+        self.last = Some(finding);
+        let out = self.strikes >= rules.strikes;
+        let standing = match self.standing {
+            Standing::Verified { .. } if out => Standing::Suspended(Streak::default()),
+            Standing::Named | Standing::Probing(_) if out => Standing::Refused(Streak::default()),
+            Standing::Named | Standing::Probing(_) => Standing::Probing(Streak::default()),
+            Standing::Suspended(_) => Standing::Suspended(Streak::default()),
+            Standing::Refused(_) => Standing::Refused(Streak::default()),
+            same @ (Standing::Verified { .. } | Standing::Registered | Standing::Retired) => same,
+        };
+        Self { standing, ..self }
+    }
+
+    fn lapsed(self, now: Timestamp) -> Self {
+        match self.standing {
+            Standing::Verified { until, .. } if until <= now => Self {
+                last: Some(self.last.unwrap_or_else(|| Reason::LeaseLapsed.into())),
+                standing: Standing::Suspended(Streak::default()),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    fn returned(self, now: Timestamp) -> Self {
+        let life = self.lapsed(now);
+        match life.standing {
+            Standing::Verified { .. } => life,
+            _ => life.anew(Standing::Registered),
+        }
+    }
+
+    fn anew(self, standing: Standing) -> Self {
+        Self {
+            standing,
+            strikes: 0,
+            doubts: 0,
+            ..self
+        }
+    }
+}
+
+impl Standing {
+    /// Its name, as verdicts, listings and the store have it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Named => "named",
+            Self::Probing(_) => "probing",
+            Self::Verified { .. } => VERIFIED,
+            Self::Suspended(_) => "suspended",
+            Self::Refused(_) => "refused",
+            Self::Retired => "retired",
+        }
+    }
+
+    /// The streak towards admission, when there is one.
+    pub const fn streak(&self) -> Option<&Streak> {
+        match self {
+            Self::Probing(streak) | Self::Suspended(streak) | Self::Refused(streak) => Some(streak),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Streak {
+    /// How many consecutive proofs.
+    pub const fn length(&self) -> u32 {
+        self.length
+    }
+
+    /// What they prove together.
+    pub const fn proof(&self) -> Option<&Verified> {
+        self.proof.as_ref()
+    }
+}
+
+/// The standing whose verdicts carry a lease.
+pub const VERIFIED: &str = "verified";

@@ -1,0 +1,197 @@
+//! A tunnel by enproxy: HTTP requests on one connection, the first of which writes the whole inner request, the others of
+//! which read what the destination answers.
+//!
+//! The first write is finished at once and has its length, so the server reads the destination for the same response
+//! without the 35 ms of silence that a streaming client costs. One connection is enough: nothing is written later.
+
+use std::time::Duration;
+
+use proto::tunnel::{
+    BodyError, BodyReader, EncodeError, ErrorBody, Field,
+    enproxy::{self, Call, Form, Op, Response},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    Job,
+    account::Account,
+    wire::{GRACE, NoHead, Wire},
+};
+use crate::model::{Finding, Reason};
+
+/// Opens a tunnel, carries the job through it and reads until everything has come.
+pub(super) async fn carry<S>(
+    wire: &mut Wire<S>,
+    form: Form,
+    host: String,
+    id: String,
+    job: &Job,
+    account: &mut Account,
+) -> Result<(), Finding>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let call = Call { id, destination: job.destination.to_string(), op: Op::Write };
+    let mut tunnel = Tunnel { wire, form, host, sticky: false, call, out: Vec::new() };
+    let mut asked = Instant::now();
+    if tunnel.ask(Op::Write, &job.request).await? {
+        account.sent();
+    }
+    let mut response = tunnel.wire.head(enproxy::decode_response).await.map_err(|fault| fault.opening())?;
+    if !is_success(&response) {
+        let text = tunnel.wire.refusal(response.status, ErrorBody::new(response.body)).await;
+        return Err(Finding::new(Reason::TunnelRefused, text));
+    }
+    account.open();
+    account.proxy_host.clone_from(&response.proxy_host);
+    tunnel.stick_to(response.proxy_host.take());
+    loop {
+        let before = account.length();
+        let mut body = BodyReader::new(response.body);
+        match tunnel.read(&mut body, account).await? {
+            _ if account.is_complete() => return tunnel.see_end(&response, body, account).await,
+            Read::Broken(how) => return account.ended(how),
+            Read::Whole if response.eof => return account.ended("the proxy reported the end of the destination"),
+            Read::Whole if !response.keep_alive => return account.ended("the proxy closed its connection"),
+            Read::Whole => {}
+        }
+        if !tunnel.wire.unread().is_empty() {
+            return Err(Finding::new(Reason::TunnelMalformed, "the proxy answers without having been asked"));
+        }
+        if account.length() - before < LITTLE {
+            sleep_until(asked + PACE).await;
+        }
+        asked = Instant::now();
+        tunnel.ask(Op::Read, &[]).await?;
+        response = match tunnel.wire.head(enproxy::decode_response).await {
+            Ok(response) if is_success(&response) => response,
+            Ok(Response { status, body, .. }) => {
+                return account.ended(tunnel.wire.refusal(status, ErrorBody::new(body)).await);
+            }
+            Err(NoHead::Closed(closed)) => return account.ended(closed),
+            Err(NoHead::Malformed(error)) => return Err(Finding::new(Reason::TunnelMalformed, error.to_string())),
+        };
+    }
+}
+
+struct Tunnel<'a, S> {
+    wire: &'a mut Wire<S>,
+    form: Form,
+    host: String,
+    /// Did the peer name the host?
+    sticky: bool,
+    call: Call,
+    out: Vec<u8>,
+}
+
+/// How far a response's body was read.
+enum Read {
+    /// To its end, or to the last announced byte.
+    Whole,
+    /// To where the connection broke.
+    Broken(String),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<'_, S> {
+    /// Later requests name the host that the first response named: a front routes them to the same peer by it.
+    fn stick_to(&mut self, host: Option<String>) {
+        if let Some(host) = host {
+            self.host = host;
+            self.sticky = true;
+        }
+    }
+
+    /// Sends one request, head and body at once; false when the connection broke.
+    async fn ask(&mut self, op: Op, body: &[u8]) -> Result<bool, Finding> {
+        self.call.op = op;
+        self.out.clear();
+        self.call.encode(self.form, Some(&self.host), body, &mut self.out).map_err(|error| {
+            let reason = match error {
+                EncodeError(Field::Host) if self.sticky => Reason::TunnelMalformed,
+                _ => Reason::AttesterFailed,
+            };
+            Finding::new(reason, error.to_string())
+        })?;
+        Ok(self.wire.send(&self.out).await)
+    }
+
+    /// Takes a body's bytes until it ends, or everything announced has come.
+    async fn read(&mut self, body: &mut BodyReader, account: &mut Account) -> Result<Read, Finding> {
+        loop {
+            self.take(body, account)?;
+            if body.is_done() || account.is_complete() {
+                return Ok(Read::Whole);
+            }
+            if let Err(closed) = self.wire.fill().await {
+                return Ok(match body.close() {
+                    Ok(()) => Read::Whole,
+                    Err(_) => Read::Broken(closed.to_string()),
+                });
+            }
+        }
+    }
+
+    /// Takes what has come of a body.
+    fn take(&mut self, body: &mut BodyReader, account: &mut Account) -> Result<(), Finding> {
+        while !body.is_done() && !self.wire.unread().is_empty() {
+            let malformed = |error: BodyError| Finding::new(Reason::TunnelMalformed, error.to_string());
+            let piece = body.read(self.wire.unread()).map_err(malformed)?;
+            account.take(piece.data)?;
+            self.wire.consume(piece.consumed);
+        }
+        Ok(())
+    }
+
+    /// Looks for bytes after the last announced one, for [`GRACE`] at most: in the rest of the response and, unless that
+    /// told the end already, in one more read.
+    ///
+    /// That read is what every real client does next, so a peer cannot tell a probe by its absence, and an honest one
+    /// answers it at once, because the destination has closed. It costs one round trip of some 500 bytes after the
+    /// phases were measured. No answer is no failure: nothing that was announced is missing.
+    async fn see_end(&mut self, response: &Response, body: BodyReader, account: &mut Account) -> Result<(), Finding> {
+        timeout(GRACE, self.end(response, body, account)).await.unwrap_or(Ok(()))
+    }
+
+    async fn end(&mut self, response: &Response, mut body: BodyReader, account: &mut Account) -> Result<(), Finding> {
+        if !self.rest(&mut body, account).await? || response.eof || !response.keep_alive {
+            return Ok(());
+        }
+        self.ask(Op::Read, &[]).await?;
+        match self.wire.head(enproxy::decode_response).await {
+            Ok(last) if is_success(&last) => {
+                self.rest(&mut BodyReader::new(last.body), account).await?;
+                Ok(())
+            }
+            Ok(_) | Err(NoHead::Closed(_)) => Ok(()),
+            Err(NoHead::Malformed(error)) => Err(Finding::new(Reason::TunnelMalformed, error.to_string())),
+        }
+    }
+
+    /// Reads a body to its end, in which any byte is one too many, as is any behind it; false when the connection ended.
+    async fn rest(&mut self, body: &mut BodyReader, account: &mut Account) -> Result<bool, Finding> {
+        loop {
+            self.take(body, account)?;
+            if body.is_done() {
+                // Not of the tunnel, but not of the destination either.
+                account.take(self.wire.unread())?;
+                return Ok(true);
+            }
+            if self.wire.fill().await.is_err() {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+fn is_success(response: &Response) -> bool {
+    (200..300).contains(&response.status)
+}
+
+/// A response with less than this is followed by a read no sooner than [`PACE`] after the one before. Real servers hold a
+/// read until they have seen 35 ms of silence or the destination's end, so this costs an honest peer nothing, and keeps
+/// one that answers at once with nothing from having us ask as fast as we can.
+const LITTLE: usize = 1024;
+const PACE: Duration = Duration::from_millis(35);

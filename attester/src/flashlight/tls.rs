@@ -1,0 +1,202 @@
+//! TLS to a peer as a get mode client does it: no name in the ClientHello, no ALPN, 1.3 or 1.2, and one key that counts.
+//!
+//! A peer's certificate is self-signed, CA:TRUE and sometimes without any name, and it is made anew at each start over
+//! the same key. No name or chain check can pass it, so the key itself is compared, and the handshake's signature by that
+//! key is checked as for any other certificate.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use proto::{ids::Pin, key::sha256};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme,
+    client::{
+        Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature},
+    server::ParsedCertificate,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// Makes TLS connections to pinned keys.
+pub(super) struct Tls {
+    /// Everything but the key that is expected.
+    base: ClientConfig,
+    /// One configuration for each address and key, when sessions are resumed.
+    kept: Option<Mutex<Kept>>,
+}
+
+type Kept = HashMap<(SocketAddr, Pin), Arc<ClientConfig>>;
+
+/// Why a handshake did not finish.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsError {
+    /// Another key.
+    #[error("the key is another one: {0}")]
+    OtherKey(Pin),
+    /// Anything else: no TLS, an alert, a bad signature, the end of the connection.
+    #[error("{0}")]
+    Handshake(io::Error),
+}
+
+impl Tls {
+    /// Every handshake is a fresh one.
+    pub(super) fn fresh() -> Self {
+        Self { base: config(None), kept: None }
+    }
+
+    /// Sessions are resumed. rustls does not ask the verifier then, and keeps sessions by server name alone; so each
+    /// address and key has a store of its own, filled only by handshakes that its own verifier passed.
+    pub(super) fn resuming() -> Self {
+        Self { kept: Some(Mutex::default()), ..Self::fresh() }
+    }
+
+    /// The handshake with the key that has this pin.
+    pub(super) async fn connect<S>(&self, stream: S, address: SocketAddr, pin: Pin) -> Result<TlsStream<S>, TlsError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        handshake(self.config(address, pin), stream, address).await
+    }
+
+    fn config(&self, address: SocketAddr, pin: Pin) -> Arc<ClientConfig> {
+        let pinned = |resumption| {
+            let mut config = self.base.clone();
+            config.dangerous().set_certificate_verifier(Arc::new(KeyVerifier::new(Some(pin))));
+            config.resumption = resumption;
+            Arc::new(config)
+        };
+        let Some(kept) = &self.kept else {
+            return pinned(Resumption::disabled());
+        };
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MAX_KEPT && !kept.contains_key(&(address, pin)) {
+            // Costs each peer one fresh handshake.
+            kept.clear();
+        }
+        Arc::clone(kept.entry((address, pin)).or_insert_with(|| pinned(Resumption::in_memory_sessions(1))))
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("resumes", &self.kept.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// The pin of the key that finishes a handshake on `stream`, whichever it is.
+pub(super) async fn see<S>(stream: S, address: SocketAddr) -> Result<Pin, TlsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let stream = handshake(Arc::new(config(None)), stream, address).await?;
+    let (_, session) = stream.get_ref();
+    let shown = session.peer_certificates().and_then(<[_]>::first);
+    shown.and_then(|shown| pin_of(shown).ok()).ok_or_else(|| TlsError::Handshake(io::Error::other("no certificate")))
+}
+
+async fn handshake<S>(config: Arc<ClientConfig>, stream: S, address: SocketAddr) -> Result<TlsStream<S>, TlsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let name = ServerName::IpAddress(address.ip().into());
+    TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other)))) => {
+                match other.downcast_ref::<OtherKey>() {
+                    Some(OtherKey(seen)) => TlsError::OtherKey(*seen),
+                    None => TlsError::Handshake(error),
+                }
+            }
+            _ => TlsError::Handshake(error),
+        }
+    })
+}
+
+/// A configuration that takes the given key, or any.
+fn config(pin: Option<Pin>) -> ClientConfig {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has cipher suites for TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(KeyVerifier::new(pin)))
+        .with_no_client_auth();
+    config.enable_sni = false;
+    config.resumption = Resumption::disabled();
+    config
+}
+
+/// Takes a certificate for its key.
+#[derive(Debug)]
+struct KeyVerifier {
+    expected: Option<Pin>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl KeyVerifier {
+    fn new(expected: Option<Pin>) -> Self {
+        Self { expected, algorithms: ring::default_provider().signature_verification_algorithms }
+    }
+}
+
+impl ServerCertVerifier for KeyVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let seen = pin_of(end_entity)?;
+        match self.expected {
+            Some(expected) if expected != seen => {
+                Err(CertificateError::Other(OtherError(Arc::new(OtherKey(seen)))).into())
+            }
+            _ => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// The pin of a certificate's key, read by the parser that the signature check uses: with another one, a certificate that
+/// the two read differently could show one key and sign with the other.
+fn pin_of(certificate: &CertificateDer<'_>) -> Result<Pin, rustls::Error> {
+    let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
+    Ok(Pin::from_bytes(sha256(&key)))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate's key has the pin {0}")]
+struct OtherKey(Pin);
+
+/// The most configurations kept for resumption, each with the tickets of one peer: a few KiB.
+const MAX_KEPT: usize = 4096;

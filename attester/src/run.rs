@@ -1,0 +1,398 @@
+//! The loop: plan → announce → probe → verify → decide → store → zone. One task owns every peer's life; probes, namings and
+//! reachability checks run beside it and report back, so that one slow peer holds nobody up (P6).
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use proto::{
+    ids::{Destination, PeerId},
+    time::{Clock, Timestamp},
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    decide::{Event, Rules},
+    flashlight::Prober,
+    keys::Keys,
+    model::{Finding, Identity, Reason},
+    origin::Arrivals,
+    plan::{self, Pace},
+    publish::Publication,
+    resolve::Resolver,
+    session::{How, SessionEvent, SessionId, roster::Roster},
+    store::{RejectionRow, Store},
+    verify::Demands,
+    zone::{self, ZonePlan},
+};
+
+mod admission;
+mod member;
+mod naming;
+mod probe;
+mod restore;
+mod verdict;
+
+use admission::Reached;
+use member::Member;
+use probe::Probed;
+
+/// What the loop works with. Made by [`crate::app`].
+pub struct Kit {
+    /// Where decisions are kept.
+    pub store: Store,
+    /// Where the desired records go.
+    pub publication: Publication,
+    /// Asks the authoritative server, as a client would.
+    pub resolver: Resolver,
+    /// The get mode client.
+    pub prober: Prober,
+    /// The attester's keys.
+    pub keys: Arc<Keys>,
+    /// What the origin saw.
+    pub arrivals: Arrivals,
+    /// The origin's address for control probes.
+    pub origin: SocketAddr,
+    /// The origin as peers are asked for it.
+    pub destination: Destination,
+    /// The time.
+    pub clock: Clock,
+    /// The rules.
+    pub policy: Policy,
+}
+
+/// The rules of one attester.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Admission and eviction.
+    pub rules: Rules,
+    /// The schedule.
+    pub pace: Pace,
+    /// What proofs must show.
+    pub demands: Demands,
+    /// The zone.
+    pub zone: ZonePlan,
+    /// Probes at once.
+    pub concurrency: usize,
+    /// Time limit of one probe, without the receipt.
+    pub probe_total: Duration,
+    /// How long after the tunnel's end a receipt may take.
+    pub receipt_within: Duration,
+    /// How long an own name outlives its last session.
+    pub name_kept: Duration,
+    /// How many peers there may be.
+    pub max_peers: usize,
+}
+
+/// Level state of the loop, for health and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// Live sessions.
+    pub sessions: usize,
+    /// Peers known.
+    pub peers: usize,
+    /// Peers in a rotation.
+    pub verified: usize,
+    /// Whether the last write to the store succeeded.
+    pub store_well: bool,
+}
+
+/// The loop's state. One owner.
+pub struct Core {
+    kit: Arc<Kit>,
+    members: HashMap<PeerId, Member>,
+    addresses: HashMap<SocketAddr, PeerId>,
+    agenda: BTreeSet<(Timestamp, PeerId)>,
+    roster: Roster,
+    rejections: Vec<RejectionRow>,
+    reports: mpsc::Sender<Report>,
+    inbox: mpsc::Receiver<Report>,
+    tasks: TaskTracker,
+    reach: Arc<Semaphore>,
+    in_flight: usize,
+    rng: StdRng,
+    pulse: watch::Sender<Pulse>,
+    store_well: bool,
+    pruned: Timestamp,
+}
+
+/// What a task beside the loop found.
+enum Report {
+    Reached(Box<Reached>),
+    Named { peer: PeerId, session: SessionId, shown: Result<(), Finding> },
+    Probed(Box<Probed>),
+}
+
+impl Core {
+    /// A loop with what the store proves anew; the first desired records are published from it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn restore(kit: Kit, rng: StdRng) -> Result<(Self, watch::Receiver<Pulse>), crate::store::StoreError> {
+        let (reports, inbox) = mpsc::channel(REPORTS);
+        let (pulse, pulses) = watch::channel(Pulse { store_well: true, ..Pulse::default() });
+        let mut core = Self {
+            kit: Arc::new(kit),
+            members: HashMap::new(),
+            addresses: HashMap::new(),
+            agenda: BTreeSet::new(),
+            roster: Roster::new(),
+            rejections: Vec::new(),
+            reports,
+            inbox,
+            tasks: TaskTracker::new(),
+            reach: Arc::new(Semaphore::new(REACH_AT_ONCE)),
+            in_flight: 0,
+            rng,
+            pulse,
+            store_well: true,
+            pruned: Timestamp::default(),
+        };
+        core.load().await?;
+        core.publish();
+        Ok((core, pulses))
+    }
+
+    /// Runs until `token` is cancelled; probes under way are abandoned, decisions under way are finished.
+    pub async fn run(mut self, mut events: mpsc::Receiver<SessionEvent>, token: CancellationToken) {
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let pause = self.pause();
+            tokio::select! {
+                () = token.cancelled() => break,
+                event = events.recv() => match event {
+                    Some(event) => self.session_event(event).await,
+                    None => break,
+                },
+                Some(report) = self.inbox.recv() => self.report(report).await,
+                () = tokio::time::sleep(pause) => {}
+                _ = housekeeping.tick() => self.housekeep().await,
+            }
+            self.dispatch().await;
+            self.note_pulse();
+        }
+        self.flush_rejections().await;
+        self.tasks.close();
+    }
+
+    async fn session_event(&mut self, event: SessionEvent) {
+        match event {
+            SessionEvent::Register(register) => self.consider(register),
+            SessionEvent::Goodbye { peer, session, .. } => self.goodbye(&peer, session).await,
+            SessionEvent::Ended { peer, session, how } => self.ended(&peer, session, &how),
+            SessionEvent::Rejected { source, peer, finding } => self.note_rejection(source, peer, &finding),
+        }
+    }
+
+    async fn report(&mut self, report: Report) {
+        match report {
+            Report::Reached(reached) => self.reached(*reached).await,
+            Report::Named { peer, session, shown } => self.named(&peer, session, shown).await,
+            Report::Probed(probed) => {
+                self.in_flight = self.in_flight.saturating_sub(1);
+                self.conclude(*probed).await;
+            }
+        }
+    }
+
+    /// How long nothing is due: at most a second, so that a wall clock that jumps is noticed.
+    fn pause(&self) -> Duration {
+        let now = self.kit.clock.now();
+        match self.agenda.first() {
+            Some((due, _)) if self.in_flight < self.kit.policy.concurrency => due.since(now).min(LONGEST_PAUSE),
+            _ => LONGEST_PAUSE,
+        }
+    }
+
+    /// Does what is due: leases that lapsed, probes, in the order in which they fell due.
+    async fn dispatch(&mut self) {
+        let now = self.kit.clock.now();
+        while let Some((due, _)) = self.agenda.first()
+            && *due <= now
+        {
+            let Some((_, id)) = self.agenda.pop_first() else { break };
+            let Some(member) = self.members.get_mut(&id) else { continue };
+            member.on_agenda = None;
+            if plan::lapses(&member.life, now) {
+                self.transition(&id, Event::Tick).await;
+            } else if member.is_due(now) {
+                if self.in_flight >= self.kit.policy.concurrency {
+                    let later = now.plus(CROWDED);
+                    member.on_agenda = Some(later);
+                    self.agenda.insert((later, id));
+                    break;
+                }
+                self.start_probe(&id, now);
+            }
+            self.schedule(&id);
+        }
+    }
+
+    /// Starts the probe of a peer that is due.
+    fn start_probe(&mut self, id: &PeerId, now: Timestamp) {
+        let seed = StdRng::from_seed(self.rng.random());
+        let session = self.roster.by_peer(id).cloned();
+        let Some(member) = self.members.get_mut(id) else { return };
+        member.due = None;
+        member.probed = now;
+        let Some(errand) = member.errand(session, &self.kit.policy, seed) else { return };
+        member.busy = true;
+        self.in_flight += 1;
+        let (kit, reports) = (Arc::clone(&self.kit), self.reports.clone());
+        self.tasks.spawn(async move {
+            let probed = probe::run(&kit, errand).await;
+            // The loop has ended: nobody is left to conclude anything.
+            let _ = reports.send(Report::Probed(Box::new(probed))).await;
+        });
+    }
+
+    /// Puts a peer's next moment on the agenda: its next probe, or the end of its lease if that comes first.
+    fn schedule(&mut self, id: &PeerId) {
+        let chance = self.rng.random::<f64>();
+        let connected = self.roster.by_peer(id).is_some();
+        let now = self.kit.clock.now();
+        let Some(member) = self.members.get_mut(id) else { return };
+        if let Some(due) = member.on_agenda.take() {
+            self.agenda.remove(&(due, id.clone()));
+        }
+        let probe = if member.busy { None } else { member.next_probe(connected, now, &self.kit.policy, chance) };
+        let moment = [probe, member.life.lease()].into_iter().flatten().min();
+        if let Some(moment) = moment {
+            member.on_agenda = Some(moment);
+            self.agenda.insert((moment, id.clone()));
+        }
+    }
+
+    /// Moves a peer's life on, keeps the change and publishes what follows from it.
+    async fn transition(&mut self, id: &PeerId, event: Event) {
+        let now = self.kit.clock.now();
+        let Some(mut member) = self.members.remove(id) else { return };
+        let before = member.life.standing().name();
+        member.life = member.life.after(event, now, &self.kit.policy.rules);
+        let after = member.life.standing().name();
+        if before != after {
+            tracing::debug!(peer = %id, before, after, "standing");
+            let kept = self.kit.store.record_peer(&member.row()).await;
+            self.note_store(kept);
+        }
+        member.admitted = member.admitted && member.life.membership(now).is_some();
+        self.members.insert(id.clone(), member);
+        if before != after {
+            self.publish();
+        }
+    }
+
+    /// Hands the desired records to the reconciler. A membership that the store does not know is not shown (P5).
+    fn publish(&mut self) -> u64 {
+        let now = self.kit.clock.now();
+        let kept = self.kit.policy.name_kept;
+        let roster = &self.roster;
+        let shown = self
+            .members
+            .iter()
+            .filter(|(id, member)| roster.by_peer(id).is_some() || now < member.last_seen.plus(kept))
+            .map(|(_, member)| zone::Shown { life: &member.life, admitted: member.admitted });
+        self.kit.publication.desire(zone::desired(shown, &self.kit.policy.zone, now))
+    }
+
+    async fn goodbye(&mut self, peer: &PeerId, session: SessionId) {
+        if self.roster.remove(peer, session) {
+            self.seen(peer);
+            self.transition(peer, Event::Goodbye).await;
+            self.schedule(peer);
+        }
+    }
+
+    /// A session that ends without goodbye is a hint: the next probe comes at once (P3).
+    fn ended(&mut self, peer: &PeerId, session: SessionId, how: &How) {
+        if self.roster.remove(peer, session) {
+            tracing::debug!(%peer, ?how, "session ended");
+            self.seen(peer);
+            let now = self.kit.clock.now();
+            if let Some(member) = self.members.get_mut(peer) {
+                member.hint(now);
+            }
+            self.schedule(peer);
+        }
+    }
+
+    fn seen(&mut self, peer: &PeerId) {
+        let now = self.kit.clock.now();
+        if let Some(member) = self.members.get_mut(peer) {
+            member.last_seen = now;
+        }
+    }
+
+    /// Notes a rejection in the bounded ring; beyond what a second may hold they are only counted in the log.
+    fn note_rejection(&mut self, source: SocketAddr, peer: Option<PeerId>, finding: &Finding) {
+        tracing::debug!(reason = %finding.reason, "rejected");
+        if self.rejections.len() < REJECTIONS_AT_ONCE {
+            let (reason, detail) = (finding.reason, finding.detail().to_owned());
+            self.rejections.push(RejectionRow { at: self.kit.clock.now(), source: source.ip(), peer, reason, detail });
+        }
+    }
+
+    async fn flush_rejections(&mut self) {
+        if !self.rejections.is_empty() {
+            let rows = std::mem::take(&mut self.rejections);
+            let kept = self.kit.store.record_rejections(&rows).await;
+            self.note_store(kept);
+        }
+    }
+
+    async fn housekeep(&mut self) {
+        self.flush_rejections().await;
+        self.forget_the_gone().await;
+        self.prune().await;
+    }
+
+    /// Whether a write succeeded. The first failure is told; health shows it until a write succeeds again.
+    fn note_store<T>(&mut self, result: Result<T, crate::store::StoreError>) -> bool {
+        match result {
+            Ok(_) => self.store_well = true,
+            Err(error) => {
+                if self.store_well {
+                    tracing::warn!(%error, "the store does not take decisions: nothing new is published until it does");
+                }
+                self.store_well = false;
+            }
+        }
+        self.store_well
+    }
+
+    fn note_pulse(&self) {
+        let now = self.kit.clock.now();
+        let verified = self.members.values().filter(|member| member.life.membership(now).is_some()).count();
+        let pulse =
+            Pulse { sessions: self.roster.len(), peers: self.members.len(), verified, store_well: self.store_well };
+        self.pulse.send_if_modified(|shown| std::mem::replace(shown, pulse.clone()) != pulse);
+    }
+}
+
+/// Whether `identity`'s address is held by somebody else who is alive or whose lease runs.
+fn held_by_another(core: &Core, identity: &Identity, now: Timestamp) -> Option<Finding> {
+    let holder = core.addresses.get(&identity.address)?;
+    if *holder == identity.id() {
+        return None;
+    }
+    let member = core.members.get(holder)?;
+    let held = core.roster.by_peer(holder).is_some() || member.life.membership(now).is_some();
+    held.then(|| Reason::AddressHeld.into())
+}
+
+/// Reports that may wait for the loop; a task that cannot hand in its report waits.
+const REPORTS: usize = 1024;
+/// Reachability checks at once.
+const REACH_AT_ONCE: usize = 64;
+/// Rejections kept between two flushes.
+const REJECTIONS_AT_ONCE: usize = 256;
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// When all places are taken, whoever is due asks again this much later.
+const CROWDED: Duration = Duration::from_millis(20);

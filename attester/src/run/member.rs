@@ -1,0 +1,114 @@
+//! A peer as the loop holds it: its life, its session's facts, and its place on the agenda.
+
+use proto::time::Timestamp;
+use rand::rngs::StdRng;
+
+use super::{Policy, probe::Errand};
+use crate::{
+    decide::Life,
+    plan,
+    session::SessionHandle,
+    store::PeerRow,
+};
+
+/// One known peer.
+pub(super) struct Member {
+    pub(super) life: Life,
+    /// The signed registration of its latest session; empty after a restart until it returns.
+    pub(super) registration: Vec<u8>,
+    pub(super) clock_offset: i64,
+    pub(super) connect_token: Option<String>,
+    pub(super) first_seen: Timestamp,
+    pub(super) last_seen: Timestamp,
+    /// Whether the store knows of its membership; one that it does not know is not published.
+    pub(super) admitted: bool,
+    /// A probe is under way.
+    pub(super) busy: bool,
+    /// When its last probe ended.
+    pub(super) probed: Timestamp,
+    /// Its next probe, once that was chosen.
+    pub(super) due: Option<Timestamp>,
+    /// The moment under which it is on the agenda.
+    pub(super) on_agenda: Option<Timestamp>,
+}
+
+impl Member {
+    pub(super) fn new(life: Life, now: Timestamp) -> Self {
+        Self {
+            life,
+            registration: Vec::new(),
+            clock_offset: 0,
+            connect_token: None,
+            first_seen: now,
+            last_seen: now,
+            admitted: false,
+            busy: false,
+            probed: now,
+            due: None,
+            on_agenda: None,
+        }
+    }
+
+    /// When its next probe is due. Without a session only a member is probed, to find out whether it is still there:
+    /// nobody can be proved without an agent.
+    pub(super) fn next_probe(
+        &mut self,
+        connected: bool,
+        now: Timestamp,
+        policy: &Policy,
+        chance: f64,
+    ) -> Option<Timestamp> {
+        if self.registration.is_empty() || !(connected || self.life.membership(now).is_some()) {
+            return None;
+        }
+        if self.due.is_none() {
+            let wait = plan::wait(&self.life, &policy.pace, &policy.rules, chance)?;
+            self.due = Some(self.probed.plus(wait));
+        }
+        self.due
+    }
+
+    /// Whether its next probe should begin.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        !self.busy && self.due.is_some_and(|due| due <= now)
+    }
+
+    /// Brings the next probe forward to now.
+    pub(super) const fn hint(&mut self, now: Timestamp) {
+        self.due = Some(now);
+    }
+
+    /// What the next probe needs.
+    pub(super) fn errand(&self, session: Option<SessionHandle>, policy: &Policy, rng: StdRng) -> Option<Errand> {
+        let (protocol, body) = plan::shape(&self.life, &policy.pace, &policy.rules);
+        Some(Errand {
+            identity: self.life.identity().clone(),
+            own_name: policy.zone.own_name(&self.life).ok()?,
+            registration: self.registration.clone(),
+            clock_offset: self.clock_offset,
+            connect_token: self.connect_token.clone(),
+            session,
+            protocol,
+            body,
+            rng,
+        })
+    }
+
+    /// Its row in the store.
+    pub(super) fn row(&self) -> PeerRow {
+        let identity = self.life.identity();
+        PeerRow {
+            id: identity.id(),
+            key: identity.key,
+            address: identity.address,
+            pin: identity.pin,
+            protocols: identity.protocols.clone(),
+            standing: self.life.standing().name().to_owned(),
+            reason: self.life.last().map(|finding| finding.reason),
+            detail: self.life.last().map(|finding| finding.detail().to_owned()).unwrap_or_default(),
+            first_seen: self.first_seen,
+            last_seen: self.last_seen,
+            lease_until: self.life.lease(),
+        }
+    }
+}

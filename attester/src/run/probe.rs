@@ -1,0 +1,322 @@
+//! One probe of one peer, from the announcement to the verifier's answer. Runs beside the loop and decides nothing.
+
+use std::{net::SocketAddr, time::Duration};
+
+use proto::{
+    ClaimError,
+    checked::{Signed, sign},
+    claims::{Announcement, Challenge, Observation, Path, Phase, Protocol, Role, Statement},
+    evidence::{Blob, Evidence},
+    ids::{Address, Digest, Nonce, PeerId, ProbeId, Thumbprint},
+    probe,
+    time::{Seconds, Timestamp},
+};
+use rand::rngs::StdRng;
+use tokio::time::Instant;
+
+use super::Kit;
+use crate::{
+    flashlight::{Exchange, Job, Stopwatch, Target, answer::Answer},
+    model::{Blame, Finding, Identity, PhaseTimes, Reason, Route},
+    records::Name,
+    session::{SessionHandle, Ticket},
+    verify::{Case, Verified, verify},
+};
+
+/// What a probe needs to know of its peer.
+pub(super) struct Errand {
+    pub(super) identity: Identity,
+    pub(super) own_name: Name,
+    pub(super) registration: Vec<u8>,
+    pub(super) clock_offset: i64,
+    pub(super) connect_token: Option<String>,
+    pub(super) session: Option<SessionHandle>,
+    pub(super) protocol: Protocol,
+    pub(super) body: u64,
+    pub(super) rng: StdRng,
+}
+
+/// What a probe brought back.
+pub(super) struct Probed {
+    pub(super) peer: PeerId,
+    pub(super) probe: ProbeId,
+    pub(super) nonce: Nonce,
+    pub(super) at: Timestamp,
+    pub(super) route: Route,
+    pub(super) body: u64,
+    pub(super) phases: PhaseTimes,
+    pub(super) evidence: Evidence,
+    pub(super) receipt_arrived: Option<Timestamp>,
+    pub(super) clock_offset: i64,
+    pub(super) result: Result<Verified, Finding>,
+}
+
+/// Probes one peer.
+pub(super) async fn run(kit: &Kit, mut errand: Errand) -> Probed {
+    let at = kit.clock.now();
+    let (probe, nonce) = (ProbeId::random(&mut errand.rng), Nonce::random(&mut errand.rng));
+    let subject = errand.identity.key.thumbprint();
+    let mut trial = Trial {
+        watch: Stopwatch::start(),
+        evidence: Evidence {
+            keyset: Some(Blob(kit.keys.keyset_bytes.clone())),
+            registration: Some(Blob(errand.registration.clone())),
+            ..Evidence::EMPTY
+        },
+        receipt_arrived: None,
+        started: at,
+    };
+    let mut result = match challenge(kit, subject, probe, nonce, errand.body, at) {
+        Ok(challenge) => trial.carry(kit, &mut errand, &challenge).await,
+        Err(error) => Err(Finding::new(Reason::AttesterFailed, error.to_string())),
+    };
+    if let Err(finding) = &result
+        && finding.reason.blame() == Blame::Peer
+        && let Err(trouble) = control(kit, &mut errand.rng).await
+    {
+        // P4: what fails while the attester itself is unwell is not held against anybody.
+        let detail = format!("{}; the probe had said {}", trouble.detail(), finding.reason);
+        result = Err(Finding::new(trouble.reason, detail));
+    }
+    Probed {
+        peer: errand.identity.id(),
+        probe,
+        nonce,
+        at,
+        route: Route::direct(errand.protocol),
+        body: errand.body,
+        phases: trial.watch.times().clone(),
+        evidence: trial.evidence,
+        receipt_arrived: trial.receipt_arrived,
+        clock_offset: errand.clock_offset,
+        result,
+    }
+}
+
+/// A challenge as it is sent, and what was agreed about it.
+struct Question {
+    claim: Challenge,
+    bytes: Vec<u8>,
+}
+
+/// What one probe gathers.
+struct Trial {
+    watch: Stopwatch,
+    evidence: Evidence,
+    receipt_arrived: Option<Timestamp>,
+    started: Timestamp,
+}
+
+impl Trial {
+    async fn carry(&mut self, kit: &Kit, errand: &mut Errand, question: &Question) -> Result<Verified, Finding> {
+        let job = Job {
+            protocol: errand.protocol,
+            destination: kit.destination.clone(),
+            request: probe::request(&question.bytes, &kit.destination),
+            expected_down: probe::ORIGIN_HEAD as u64 + errand.body,
+        };
+        self.evidence.challenge = Some(Blob(question.bytes.clone()));
+        let mut ticket = self.announce(kit, errand, question, &job).await?;
+        // The announcement's way is not the client's: the phases begin here.
+        self.watch = Stopwatch::start();
+        self.started = kit.clock.now();
+        let address = self.resolve(kit, errand).await?;
+        let target = Target {
+            address,
+            pin: errand.identity.pin,
+            connect_token: errand.connect_token.clone(),
+            host: Some(errand.own_name.to_string()),
+        };
+        let mut exchange = kit.prober.exchange(&target, &job, self.watch.clone(), &mut errand.rng).await;
+        self.watch = exchange.watch.clone();
+        if let Some(finding) = exchange.failure.take() {
+            return Err(explain(kit, finding, &question.claim.nonce, &exchange));
+        }
+        let Some(ticket) = &mut ticket else {
+            return Err(Finding::new(Reason::NoSession, "it still carries traffic, but nobody can sign for it"));
+        };
+        let (receipt, arrived) = ticket.receipt(Instant::now() + kit.policy.receipt_within).await?;
+        self.watch.note(Phase::Receipt);
+        self.evidence.receipt = Some(Blob(receipt));
+        self.receipt_arrived = Some(arrived);
+        self.observe(kit, errand, question, &exchange)?;
+        let nonce_seen = kit
+            .store
+            .nonce_seen(&question.claim.nonce)
+            .await
+            .map_err(|error| Finding::new(Reason::AttesterFailed, error.to_string()))?;
+        verify(&Case {
+            root: &kit.keys.root_public,
+            evidence: &self.evidence,
+            receipt_arrived: arrived,
+            clock_offset: errand.clock_offset,
+            nonce_seen,
+            demands: kit.policy.demands,
+        })
+    }
+
+    /// Tells the agent, when there is one. Without a session the probe can only count against the peer (P3).
+    async fn announce(
+        &mut self,
+        kit: &Kit,
+        errand: &Errand,
+        question: &Question,
+        job: &Job,
+    ) -> Result<Option<Ticket>, Finding> {
+        let Some(session) = &errand.session else { return Ok(None) };
+        let claim = &question.claim;
+        let announcement = Announcement {
+            issuer: claim.issuer,
+            subject: claim.subject,
+            expires: claim.expires,
+            not_before: claim.not_before,
+            issued_at: claim.issued_at,
+            probe: claim.probe,
+            destination: claim.audience.clone(),
+            challenge: Digest::of(&question.bytes),
+            up: job.request.len() as u64,
+            down: job.expected_down,
+        };
+        let bytes = sign(&announcement, &kit.keys.attester).map_err(own_claim)?;
+        self.evidence.announcement = Some(Blob(bytes.clone()));
+        let mut ticket = session.announce(claim.probe, bytes)?;
+        ticket.acked(Instant::now() + ACK_WITHIN).await?;
+        Ok(Some(ticket))
+    }
+
+    /// The peer's address, by its own name, as a client finds it.
+    async fn resolve(&mut self, kit: &Kit, errand: &Errand) -> Result<SocketAddr, Finding> {
+        let registered = errand.identity.address;
+        let addresses = kit
+            .resolver
+            .addresses(&errand.own_name)
+            .await
+            .map_err(|error| Finding::new(Reason::ResolveFailed, error.to_string()))?;
+        if !addresses.contains(&registered.ip()) {
+            return Err(Finding::new(Reason::ResolveFailed, format!("{} does not show the peer", errand.own_name)));
+        }
+        self.watch.note(Phase::Resolve);
+        Ok(registered)
+    }
+
+    /// Signs what the prober saw, and takes the origin's statement out of the answer.
+    fn observe(
+        &mut self,
+        kit: &Kit,
+        errand: &Errand,
+        question: &Question,
+        exchange: &Exchange,
+    ) -> Result<(), Finding> {
+        let answer = Answer::of(&exchange.received);
+        let pin = exchange.pin.ok_or_else(|| Finding::new(Reason::AttesterFailed, "an exchange without a TLS key"))?;
+        let now = kit.clock.now().seconds();
+        let observation = Observation {
+            issuer: kit.keys.prober.public().thumbprint(),
+            subject: question.claim.subject,
+            audience: question.claim.issuer,
+            expires: Seconds::new(now.as_u64() + OBSERVATION_LASTS),
+            issued_at: now,
+            probe: question.claim.probe,
+            nonce: question.claim.nonce,
+            path: Path::Direct,
+            protocol: errand.protocol,
+            address: Address(exchange.address),
+            pin,
+            sent: exchange.sent,
+            sent_digest: exchange.sent_digest,
+            received: exchange.received.len() as u64,
+            received_digest: exchange.received_digest,
+            body: answer.body_length,
+            body_digest: answer.body_digest,
+            started: self.started,
+            phases: self.watch.times().numbered(),
+        };
+        self.evidence.observation = Some(Blob(sign(&observation, &kit.keys.prober).map_err(own_claim)?));
+        // A missing statement is the verifier's to name (V2), but it knows less about why.
+        let statement = answer.statement.map_err(|why| Finding::new(Reason::StatementInvalid, why.to_string()))?;
+        if statement.len() <= proto::cbor::MAX_BYTES {
+            self.evidence.statement = Some(Blob(statement));
+        }
+        Ok(())
+    }
+}
+
+/// A failed exchange said more clearly: did the request reach its destination at all?
+fn explain(kit: &Kit, finding: Finding, nonce: &Nonce, exchange: &Exchange) -> Finding {
+    let arrived = kit.arrivals.redeemed(nonce).is_some();
+    match finding.reason {
+        Reason::Truncated | Reason::Overlong | Reason::CompleteTimeout if !arrived && exchange.sent > 0 => {
+            Finding::new(Reason::NotForwarded, format!("{} bytes came back", exchange.received.len()))
+        }
+        _ => finding,
+    }
+}
+
+/// The control probe: the same client without a tunnel, from the same address. Its success says that origin, network and
+/// clock of the attester are well.
+async fn control(kit: &Kit, rng: &mut StdRng) -> Result<(), Finding> {
+    let trouble = |detail: String| Finding::new(Reason::ControlFailed, detail);
+    let subject = kit.keys.prober.public().thumbprint();
+    let (probe, nonce) = (ProbeId::random(rng), Nonce::random(rng));
+    let question = challenge(kit, subject, probe, nonce, kit.policy.pace.liveness_body, kit.clock.now())
+        .map_err(|error| trouble(error.to_string()))?;
+    let job = Job {
+        protocol: Protocol::Connect,
+        destination: kit.destination.clone(),
+        request: probe::request(&question.bytes, &kit.destination),
+        expected_down: probe::ORIGIN_HEAD as u64 + question.claim.body_length,
+    };
+    let exchange = tokio::time::timeout(CONTROL_WITHIN, kit.prober.direct(kit.origin, &job, Stopwatch::start()))
+        .await
+        .map_err(|_| trouble("the origin did not answer within 2 s".to_owned()))?;
+    if let Some(finding) = exchange.failure {
+        return Err(trouble(finding.to_string()));
+    }
+    let answer = Answer::of(&exchange.received);
+    let statement = answer.statement.map_err(|why| trouble(why.to_string()))?;
+    check_control(kit, &statement, &nonce, answer.body_digest).map_err(|error| trouble(error.to_string()))
+}
+
+fn check_control(kit: &Kit, statement: &[u8], nonce: &Nonce, body: Digest) -> Result<(), ClaimError> {
+    let signed = Signed::<Statement>::parse(statement)?;
+    let key = kit.keys.keyset.key(Role::Origin, signed.key_id(), kit.clock.now())?;
+    let statement = signed.verify(&key)?.at(kit.clock.now(), kit.policy.demands.clock_tolerance)?;
+    if statement.nonce == *nonce && statement.body_digest == body { Ok(()) } else { Err(ClaimError::WrongKey) }
+}
+
+fn challenge(
+    kit: &Kit,
+    subject: Thumbprint,
+    probe: ProbeId,
+    nonce: Nonce,
+    body_length: u64,
+    now: Timestamp,
+) -> Result<Question, ClaimError> {
+    let issued_at = now.seconds();
+    let window = ACK_WITHIN + kit.policy.probe_total + kit.policy.receipt_within + MARGIN;
+    let claim = Challenge {
+        issuer: kit.keys.attester.public().thumbprint(),
+        subject,
+        audience: kit.destination.clone(),
+        expires: now.plus(window).seconds(),
+        not_before: issued_at,
+        issued_at,
+        probe,
+        nonce,
+        body_length,
+    };
+    let bytes = sign(&claim, &kit.keys.attester)?;
+    Ok(Question { claim, bytes })
+}
+
+fn own_claim(error: ClaimError) -> Finding {
+    Finding::new(Reason::AttesterFailed, error.to_string())
+}
+
+/// How long an agent may take to acknowledge an announcement.
+const ACK_WITHIN: Duration = Duration::from_secs(3);
+/// A failure counts only when a control probe succeeded this shortly before the verdict (DESIGN 10).
+const CONTROL_WITHIN: Duration = Duration::from_secs(2);
+/// Windows are whole seconds; a probe that uses up all its limits must still end inside.
+const MARGIN: Duration = Duration::from_secs(2);
+const OBSERVATION_LASTS: u64 = 60;

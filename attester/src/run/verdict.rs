@@ -1,0 +1,144 @@
+//! A probe's report becomes a decision: life, store, zone, verdict, in that order, so that nothing is shown or said that a
+//! crash could take back (P5).
+
+use proto::{
+    checked::sign,
+    claims::{Outcome, Verdict},
+    evidence::Blob,
+    ids::PeerId,
+    time::Timestamp,
+};
+
+use super::{Core, member::Member, probe::Probed};
+use crate::{
+    decide::{Event, Life},
+    model::{Blame, Finding, Reason},
+    store::{ProbeRow, StoreError},
+};
+
+impl Core {
+    /// Concludes a probe.
+    pub(super) async fn conclude(&mut self, probed: Probed) {
+        let now = self.kit.clock.now();
+        let id = probed.peer.clone();
+        let Some(mut member) = self.members.remove(&id) else { return };
+        member.busy = false;
+        member.probed = now;
+        let before = member.admitted && member.life.membership(now).is_some();
+        let (outcome, finding) = outcome_of(&probed);
+        let Probed { probe, nonce, at, route, body, phases, mut evidence, receipt_arrived, clock_offset, result, .. } = probed;
+        let event = match result {
+            Ok(proof) => Event::Proved(proof),
+            Err(finding) if outcome == Outcome::Failed => Event::Failed(finding),
+            Err(finding) => Event::Inconclusive(finding),
+        };
+        member.life = member.life.after(event, now, &self.kit.policy.rules);
+
+        let draft = Draft { outcome, finding: finding.as_ref(), receipt_arrived, clock_offset };
+        let claim = self.draft(&member.life, probe, &evidence, draft, now);
+        match sign(&claim, &self.kit.keys.attester) {
+            Ok(bytes) => evidence.verdict = Some(Blob(bytes)),
+            Err(error) => tracing::error!(%error, "a verdict cannot be signed"),
+        }
+        let row = ProbeRow {
+            probe,
+            peer: id.clone(),
+            at,
+            route,
+            body,
+            outcome,
+            reason: finding.as_ref().map(|finding| finding.reason),
+            detail: finding.as_ref().map(|finding| finding.detail().to_owned()).unwrap_or_default(),
+            phases,
+            nonce,
+            evidence: evidence.encode().unwrap_or_default(),
+        };
+        self.keep(&mut member, &row).await;
+        let changed = before != member.admitted;
+        self.members.insert(id.clone(), member);
+        if changed {
+            self.publish();
+        }
+        self.tell(&id, evidence.verdict);
+        self.schedule(&id);
+    }
+
+    /// Writes a decision. What cannot be written is not shown; a nonce that was seen before is worth nothing.
+    async fn keep(&mut self, member: &mut Member, row: &ProbeRow) {
+        let kept = self.kit.store.record_verdict(&member.row(), row).await;
+        if let Err(StoreError::NonceSeen { .. } | StoreError::ProbeSeen { .. }) = &kept {
+            tracing::warn!(probe = %row.probe, "a nonce came twice: is the random generator sound?");
+            member.life = Life::registered(member.life.identity().clone());
+            member.admitted = false;
+            return;
+        }
+        // A membership stays shown while its renewal waits for the store, but a new one is not shown before it is kept.
+        let stored = self.note_store(kept);
+        let member_now = member.life.membership(self.kit.clock.now()).is_some();
+        member.admitted = member_now && (stored || member.admitted);
+    }
+
+    fn draft(
+        &self,
+        life: &Life,
+        probe: proto::ids::ProbeId,
+        evidence: &proto::evidence::Evidence,
+        draft: Draft<'_>,
+        now: Timestamp,
+    ) -> Verdict {
+        let lasting = now.plus(self.kit.policy.rules.lease).seconds();
+        Verdict {
+            issuer: self.kit.keys.attester.public().thumbprint(),
+            subject: life.identity().key.thumbprint(),
+            expires: life.lease().map_or(lasting, Timestamp::seconds),
+            issued_at: now.seconds(),
+            probe,
+            outcome: draft.outcome,
+            reason: draft.finding.map(|finding| finding.reason.code().to_owned()).unwrap_or_default(),
+            remedy: self.remedy(life, draft.finding),
+            standing: life.standing().name().to_owned(),
+            evidence: evidence.digests(),
+            receipt_arrived: draft.receipt_arrived,
+            clock_offset: draft.clock_offset,
+        }
+    }
+
+    /// What the peer's owner can do (P9); also for a verified peer that no rotation can hold.
+    fn remedy(&self, life: &Life, finding: Option<&Finding>) -> String {
+        let bounded = |text: String| text.chars().take(MAX_REMEDY).collect();
+        match finding {
+            Some(finding) => bounded(finding.remedy()),
+            None if life.lease().is_some() => {
+                self.kit.policy.zone.keeps_out(life).map(|reason: Reason| reason.remedy().to_owned()).unwrap_or_default()
+            }
+            None => String::new(),
+        }
+    }
+
+    fn tell(&self, id: &PeerId, verdict: Option<Blob>) {
+        if let (Some(session), Some(verdict)) = (self.roster.by_peer(id), verdict)
+            && let Err(finding) = session.send_verdict(verdict.0)
+        {
+            tracing::debug!(peer = %id, %finding, "the verdict could not be sent");
+        }
+    }
+}
+
+struct Draft<'a> {
+    outcome: Outcome,
+    finding: Option<&'a Finding>,
+    receipt_arrived: Option<Timestamp>,
+    clock_offset: i64,
+}
+
+/// Failed only when the peer is to blame (P4).
+fn outcome_of(probed: &Probed) -> (Outcome, Option<Finding>) {
+    match &probed.result {
+        Ok(_) => (Outcome::Proved, None),
+        Err(finding) if finding.reason.blame() == Blame::Peer => (Outcome::Failed, Some(finding.clone())),
+        Err(finding) => (Outcome::Inconclusive, Some(finding.clone())),
+    }
+}
+
+/// Fits the verdict claim (512 bytes) whatever the characters are.
+const MAX_REMEDY: usize = 128;

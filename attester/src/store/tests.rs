@@ -1,0 +1,577 @@
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use proto::{
+    claims::{Outcome, Phase, Protocol, Protocols},
+    evidence::Evidence,
+    ids::{Nonce, Pin, ProbeId},
+    key::SigningKey,
+    time::Timestamp,
+};
+use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::{PhaseTimes, Reason, Route};
+
+fn state() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state").join("attester.db");
+    (folder, path)
+}
+
+fn peer(number: u8) -> PeerRow {
+    let key = SigningKey::from_seed(&[number; 32]).public();
+    PeerRow {
+        id: key.peer_id(),
+        key,
+        address: format!("127.77.{number}.1:8443").parse().unwrap(),
+        pin: Pin::from_bytes([number; 32]),
+        protocols: Protocols::new([Protocol::Connect, Protocol::Enproxy]).unwrap(),
+        standing: "probing".to_owned(),
+        reason: Some(Reason::Goodput),
+        detail: "1 KiB/s".to_owned(),
+        first_seen: Timestamp::from_secs(100),
+        last_seen: Timestamp::from_secs(200),
+        lease_until: Some(Timestamp::from_micros(300_000_001)),
+    }
+}
+
+fn probe(peer: &PeerRow, number: u8) -> ProbeRow {
+    let mut phases = PhaseTimes::default();
+    phases.note(Phase::Resolve, Duration::from_micros(310));
+    phases.note(Phase::FirstByte, Duration::from_millis(12));
+    ProbeRow {
+        probe: ProbeId::from_bytes([number; 16]),
+        peer: peer.id.clone(),
+        at: Timestamp::from_secs(1000 + u64::from(number)),
+        route: Route::direct(Protocol::EnproxyPath),
+        body: 262_144,
+        outcome: Outcome::Failed,
+        reason: Some(Reason::Truncated),
+        detail: "17 of 18 bytes".to_owned(),
+        phases,
+        nonce: Nonce::from_bytes([number; 32]),
+        evidence: vec![number; 100],
+    }
+}
+
+fn rejection(number: u64) -> RejectionRow {
+    RejectionRow {
+        at: Timestamp::from_secs(number),
+        source: "2001:db8::7".parse().unwrap(),
+        peer: number.is_multiple_of(2).then(|| peer(7).id),
+        reason: Reason::PortSilent,
+        detail: number.to_string(),
+    }
+}
+
+async fn ids(store: &Store, peer: &PeerRow) -> Vec<u8> {
+    let probes = store.probes(&peer.id, 1000).await.unwrap();
+    assert_eq!(probes.bad, []);
+    probes.rows.iter().map(|probe| probe.probe.as_bytes()[0]).collect()
+}
+
+/// Does to the file what no attester does.
+async fn tamper(path: &Path, sql: &'static str) {
+    let options = SqliteConnectOptions::new().filename(path).foreign_keys(false);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_recorded_comes_back_after_a_drop_without_close() {
+    let (_folder, path) = state();
+    let (one, mut two) = (peer(1), peer(2));
+    two.address = "[2001:db8::1]:443".parse().unwrap();
+    (two.reason, two.lease_until) = (None, None);
+    let mut bare = probe(&two, 9);
+    (bare.outcome, bare.reason, bare.phases, bare.evidence) =
+        (Outcome::Proved, None, PhaseTimes::default(), Vec::new());
+    {
+        let store = Store::open(&path).await.unwrap();
+        store.record_peer(&one).await.unwrap();
+        assert_eq!(
+            store.record_verdict(&one, &probe(&one, 1)).await.unwrap(),
+            Recorded::New
+        );
+        assert_eq!(store.record_verdict(&two, &bare).await.unwrap(), Recorded::New);
+        store.record_rejection(&rejection(4)).await.unwrap();
+    }
+    let store = Store::open(&path).await.unwrap();
+    store.check().await.unwrap();
+    let mut expected = vec![one.clone(), two.clone()];
+    expected.sort_by(|a, b| a.id.cmp(&b.id));
+    assert_eq!(
+        store.peers().await.unwrap(),
+        Loaded {
+            rows: expected,
+            bad: vec![]
+        }
+    );
+    assert_eq!(store.probes(&one.id, 9).await.unwrap().rows, [probe(&one, 1)]);
+    assert_eq!(store.probes(&two.id, 9).await.unwrap().rows, [bare]);
+    assert_eq!(store.rejections(9).await.unwrap().rows, [rejection(4)]);
+    let stored = store.recent_evidence(&one.id, 9).await.unwrap().rows;
+    let original = probe(&one, 1);
+    assert_eq!(
+        stored,
+        [StoredEvidence {
+            probe: original.probe,
+            at: original.at,
+            evidence: original.evidence
+        }]
+    );
+    assert_eq!(store.recent_evidence(&two.id, 9).await.unwrap().rows, []);
+}
+
+#[tokio::test]
+async fn an_update_keeps_the_first_time_and_forgetting_takes_the_probes_along() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    let mut row = peer(1);
+    store.record_verdict(&row, &probe(&row, 1)).await.unwrap();
+    row.standing = "verified".to_owned();
+    row.first_seen = Timestamp::from_secs(150);
+    row.detail = format!("{}\n{}", "x".repeat(200), "y");
+    store.record_peer(&row).await.unwrap();
+    let stored = store.peers().await.unwrap().rows.remove(0);
+    assert_eq!(stored.first_seen, Timestamp::from_secs(100));
+    assert_eq!((stored.standing.as_str(), stored.detail.len()), ("verified", 160));
+    assert!(store.forget(&row.id).await.unwrap());
+    assert!(!store.forget(&row.id).await.unwrap());
+    assert!(!store.nonce_seen(&probe(&row, 1).nonce).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_nonce_and_a_probe_id_are_used_once() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    let row = peer(1);
+    let first = probe(&row, 1);
+    assert!(!store.nonce_seen(&first.nonce).await.unwrap());
+    store.record_verdict(&row, &first).await.unwrap();
+    assert!(store.nonce_seen(&first.nonce).await.unwrap());
+    assert_eq!(store.record_verdict(&row, &first).await.unwrap(), Recorded::Again);
+
+    let better = PeerRow {
+        standing: "verified".to_owned(),
+        ..row.clone()
+    };
+    let replayed = ProbeRow {
+        nonce: first.nonce,
+        ..probe(&row, 2)
+    };
+    let error = store.record_verdict(&better, &replayed).await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::NonceSeen { earlier, .. } if *earlier == first.probe.to_string()),
+        "{error}"
+    );
+    let renamed = ProbeRow {
+        probe: first.probe,
+        ..probe(&row, 3)
+    };
+    assert!(matches!(
+        store.record_verdict(&better, &renamed).await,
+        Err(StoreError::ProbeSeen { .. })
+    ));
+    let changed = ProbeRow {
+        evidence: vec![],
+        ..first.clone()
+    };
+    assert!(matches!(
+        store.record_verdict(&better, &changed).await,
+        Err(StoreError::ProbeSeen { .. })
+    ));
+    let large = ProbeRow {
+        evidence: vec![0; Evidence::MAX_BYTES + 1],
+        ..probe(&row, 4)
+    };
+    assert!(matches!(
+        store.record_verdict(&better, &large).await,
+        Err(StoreError::TooLarge { .. })
+    ));
+
+    assert_eq!(
+        store.peers().await.unwrap().rows,
+        [row.clone()],
+        "a refused verdict changes nothing"
+    );
+    assert_eq!(ids(&store, &row).await, [1]);
+}
+
+#[tokio::test]
+async fn a_probe_of_a_peer_that_is_not_recorded_with_it_is_refused() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    let error = store.record_verdict(&peer(1), &probe(&peer(2), 1)).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            StoreError::Transaction {
+                name: "record-verdict",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(store.peers().await.unwrap().rows, []);
+}
+
+#[tokio::test]
+async fn rejections_are_a_ring() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    let many: Vec<RejectionRow> = (1..=1500).map(rejection).collect();
+    store.record_rejections(&many[..700]).await.unwrap();
+    store.record_rejections(&many[700..]).await.unwrap();
+    store.record_rejections(&[]).await.unwrap();
+    let kept = store.rejections(usize::MAX).await.unwrap();
+    assert_eq!(kept.bad, []);
+    let newest_first: Vec<RejectionRow> = (501..=1500).rev().map(rejection).collect();
+    assert_eq!(kept.rows, newest_first);
+    assert_eq!(store.rejections(2).await.unwrap().rows, newest_first[..2]);
+    store
+        .record_rejections(&(1..=2500).map(rejection).collect::<Vec<_>>())
+        .await
+        .unwrap();
+    assert_eq!(store.rejections(usize::MAX).await.unwrap().rows.len(), 1000);
+    store.record_rejection(&rejection(3)).await.unwrap();
+    assert_eq!(store.rejections(1).await.unwrap().rows, [rejection(3)]);
+}
+
+#[tokio::test]
+async fn pruning_keeps_what_leases_rest_on() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    let (one, two) = (peer(1), peer(2));
+    for number in 1..=6 {
+        store.record_verdict(&one, &probe(&one, number)).await.unwrap();
+    }
+    store.record_verdict(&two, &probe(&two, 7)).await.unwrap();
+    let all = Retention {
+        per_peer: 1000,
+        age: Duration::from_secs(3600),
+        total_bytes: 1 << 20,
+    };
+    let now = Timestamp::from_secs(1010);
+    assert_eq!(
+        store.prune(now, &all, &BTreeSet::new()).await.unwrap(),
+        Pruned::default()
+    );
+
+    let keep = BTreeSet::from([probe(&one, 1).probe]);
+    let few = Retention { per_peer: 3, ..all };
+    assert_eq!(
+        store.prune(now, &few, &keep).await.unwrap(),
+        Pruned { probes: 2, peers: 0 }
+    );
+    assert_eq!(ids(&store, &one).await, [6, 5, 4, 1]);
+
+    // 100 bytes each, newest first: 7, 6 and 5 fit.
+    let small = Retention {
+        total_bytes: 300,
+        ..all
+    };
+    assert_eq!(
+        store.prune(now, &small, &keep).await.unwrap(),
+        Pruned { probes: 1, peers: 0 }
+    );
+    assert_eq!(ids(&store, &one).await, [6, 5, 1]);
+
+    let young = Retention {
+        age: Duration::from_secs(4),
+        ..all
+    };
+    assert_eq!(
+        store.prune(now, &young, &keep).await.unwrap(),
+        Pruned { probes: 1, peers: 0 }
+    );
+    assert_eq!(ids(&store, &one).await, [6, 1]);
+
+    // Peer 2 has no probe any more and was last seen at 200; peer 1 is as old, but a lease rests on its probe.
+    let late = Timestamp::from_secs(1_000_000);
+    assert_eq!(
+        store.prune(late, &all, &keep).await.unwrap(),
+        Pruned { probes: 2, peers: 1 }
+    );
+    assert_eq!(store.peers().await.unwrap().rows, [one.clone()]);
+    assert_eq!(ids(&store, &one).await, [1]);
+}
+
+#[tokio::test]
+async fn peers_are_found_by_what_people_have_at_hand() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    let mut six = peer(3);
+    six.address = "[2001:db8::1]:443".parse().unwrap();
+    let mut neighbour = peer(2);
+    neighbour.address = "127.77.1.1:9000".parse().unwrap();
+    let one = peer(1);
+    for row in [&one, &neighbour, &six] {
+        store.record_peer(row).await.unwrap();
+    }
+    let id = one.id.as_str();
+    for text in [
+        id,
+        &id[..5],
+        &format!("peer-{id}.demo.test"),
+        &format!("PEER-{id}"),
+        &one.key.to_string(),
+    ] {
+        assert_eq!(
+            store.find(text).await.unwrap(),
+            Lookup::One(Box::new(one.clone())),
+            "{text}"
+        );
+    }
+    assert_eq!(
+        store.find("127.77.1.1:8443").await.unwrap(),
+        Lookup::One(Box::new(one.clone()))
+    );
+    assert!(matches!(store.find(" 127.77.1.1 ").await.unwrap(), Lookup::Several(rows) if rows.len() == 2));
+    assert_eq!(
+        store.find("2001:db8::1").await.unwrap(),
+        Lookup::One(Box::new(six.clone()))
+    );
+    assert_eq!(
+        store.find("[2001:db8::1]:443").await.unwrap(),
+        Lookup::One(Box::new(six))
+    );
+    for text in [
+        "",
+        "peer-",
+        "127.77.1",
+        "127.77.1.1:1",
+        "%",
+        "_",
+        "0",
+        &"a".repeat(27),
+        "zzzzz",
+    ] {
+        assert_eq!(store.find(text).await.unwrap(), Lookup::None, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_row_is_told_and_hides_no_other() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    let rows = [peer(1), peer(2), peer(3)];
+    for row in &rows {
+        store
+            .record_verdict(row, &probe(row, row.pin.as_bytes()[0]))
+            .await
+            .unwrap();
+    }
+    store.record_verdict(&rows[0], &probe(&rows[0], 8)).await.unwrap();
+    tamper(&path, "UPDATE peers SET key = (SELECT key FROM peers WHERE address LIKE '127.77.1.%') WHERE address LIKE '127.77.2.%'").await;
+    tamper(
+        &path,
+        "UPDATE peers SET standing = CAST(x'ff41' AS TEXT) WHERE address LIKE '127.77.3.%'",
+    )
+    .await;
+    tamper(
+        &path,
+        "UPDATE probes SET outcome = 'excellent' WHERE probe_id = x'01010101010101010101010101010101'",
+    )
+    .await;
+    let loaded = store.peers().await.unwrap();
+    assert_eq!(loaded.rows, [rows[0].clone()]);
+    let why = |row: &PeerRow| {
+        loaded
+            .bad
+            .iter()
+            .find(|bad| bad.id == row.id.as_str())
+            .map(|bad| bad.why.as_str())
+    };
+    assert_eq!(why(&rows[1]), Some("key: it is another peer's"));
+    assert!(why(&rows[2]).unwrap().starts_with("standing: "));
+    assert!(matches!(store.find(rows[2].id.as_str()).await.unwrap(), Lookup::Bad(bad) if bad.len() == 1));
+
+    let probes = store.probes(&rows[0].id, 9).await.unwrap();
+    assert_eq!(probes.rows, [probe(&rows[0], 8)]);
+    assert_eq!(probes.bad[0].id, "01".repeat(16));
+    assert!(probes.bad[0].why.starts_with("outcome: "), "{}", probes.bad[0].why);
+    assert_eq!(store.recent_evidence(&rows[0].id, 9).await.unwrap().rows.len(), 2);
+}
+
+#[tokio::test]
+async fn two_attesters_do_not_share_a_file_but_readers_do() {
+    let (_folder, path) = state();
+    let missing = Store::open_read_only(&path).await.unwrap_err();
+    assert!(matches!(&missing, StoreError::Missing { .. }), "{missing}");
+    let store = Store::open(&path).await.unwrap();
+    assert!(matches!(Store::open(&path).await, Err(StoreError::InUse { .. })));
+
+    let reader = Store::open_read_only(&path).await.unwrap();
+    assert_eq!(reader.peers().await.unwrap().rows, []);
+    store.record_peer(&peer(1)).await.unwrap();
+    assert_eq!(reader.peers().await.unwrap().rows, [peer(1)]);
+    let error = reader.record_peer(&peer(2)).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            StoreError::Transaction {
+                name: "record-peer",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    drop(store);
+    assert_eq!(reader.find("127.77.1.1").await.unwrap(), Lookup::One(Box::new(peer(1))));
+    reader.close().await;
+    Store::open(&path).await.unwrap().close().await;
+    assert_eq!(
+        Store::open_read_only(&path).await.unwrap().peers().await.unwrap().rows,
+        [peer(1)]
+    );
+}
+
+#[tokio::test]
+async fn other_schemas_and_other_files_are_refused() {
+    let (folder, path) = state();
+    let known = 1;
+    Store::open(&path).await.unwrap().close().await;
+    tamper(
+        &path,
+        "INSERT INTO _sqlx_migrations VALUES (9, 'later', '2026-01-01', 1, x'00', 1)",
+    )
+    .await;
+    for result in [Store::open(&path).await, Store::open_read_only(&path).await] {
+        let error = result.unwrap_err();
+        assert!(
+            matches!(error, StoreError::Newer { found: 9, known: k, .. } if k == known),
+            "{error}"
+        );
+    }
+    tamper(&path, "DELETE FROM _sqlx_migrations").await;
+    let error = Store::open_read_only(&path).await.unwrap_err();
+    assert!(matches!(error, StoreError::Older { found: 0, .. }), "{error}");
+
+    let foreign = folder.path().join("foreign.db");
+    let options = SqliteConnectOptions::new().filename(&foreign).create_if_missing(true);
+    SqliteConnection::connect_with(&options)
+        .await
+        .unwrap()
+        .close()
+        .await
+        .unwrap();
+    tamper(&foreign, "CREATE TABLE cookies (jar TEXT)").await;
+    let before = std::fs::read(&foreign).unwrap();
+    let text = folder.path().join("notes.txt");
+    std::fs::write(
+        &text,
+        "no database, but longer than a header has to be, which is a hundred bytes. ".repeat(9),
+    )
+    .unwrap();
+    for file in [&foreign, &text] {
+        assert!(
+            matches!(Store::open(file).await, Err(StoreError::Foreign { .. })),
+            "{}",
+            file.display()
+        );
+        assert!(
+            matches!(Store::open_read_only(file).await, Err(StoreError::Foreign { .. })),
+            "{}",
+            file.display()
+        );
+    }
+    assert_eq!(
+        std::fs::read(&foreign).unwrap(),
+        before,
+        "another program's file is not touched"
+    );
+
+    let empty = folder.path().join("empty.db");
+    std::fs::write(&empty, "").unwrap();
+    assert!(matches!(
+        Store::open_read_only(&empty).await,
+        Err(StoreError::Older { .. })
+    ));
+    Store::open(&empty).await.unwrap().record_peer(&peer(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_writer_is_durable_and_private() {
+    use sqlx::Row;
+
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    for (pragma, expected) in [("PRAGMA synchronous", 2_i64), ("PRAGMA foreign_keys", 1)] {
+        let row = sqlx::query(pragma).fetch_one(&store.pool).await.unwrap();
+        assert_eq!(row.get::<i64, _>(0), expected, "{pragma}");
+    }
+    let mode = sqlx::query("PRAGMA journal_mode").fetch_one(&store.pool).await.unwrap();
+    assert_eq!(mode.get::<String, _>(0), "wal");
+    store.record_peer(&peer(1)).await.unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let folder = path.parent().unwrap();
+        assert_eq!(mode(folder), 0o700);
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn damage_is_found() {
+    let (_folder, path) = state();
+    {
+        let store = Store::open(&path).await.unwrap();
+        for number in 1..=60 {
+            let row = peer(number);
+            store
+                .record_verdict(
+                    &row,
+                    &ProbeRow {
+                        evidence: vec![number; 8000],
+                        ..probe(&row, number)
+                    },
+                )
+                .await
+                .unwrap();
+        }
+        store.close().await;
+    }
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle / 4096 * 4096..][..4096].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let store = Store::open(&path).await.unwrap();
+    let error = store.check().await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Damaged { detail, .. } if !detail.is_empty()),
+        "{error}"
+    );
+}
+
+/// A copy of the three files at any moment is what a kill leaves behind: everything that returned is in it.
+#[tokio::test]
+async fn what_returned_is_on_the_disk() {
+    let (folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    for number in 1..=5 {
+        let row = peer(number);
+        store.record_verdict(&row, &probe(&row, number)).await.unwrap();
+        let crashed = folder.path().join(format!("crashed-{number}.db"));
+        for suffix in ["", "-wal"] {
+            let from = format!("{}{suffix}", path.display());
+            std::fs::copy(from, format!("{}{suffix}", crashed.display())).unwrap();
+        }
+        let after = Store::open(&crashed).await.unwrap();
+        after.check().await.unwrap();
+        assert_eq!(after.peers().await.unwrap().rows.len(), usize::from(number));
+        assert!(after.nonce_seen(&probe(&row, number).nonce).await.unwrap());
+    }
+}
