@@ -13,7 +13,11 @@ pub mod probe;
 pub mod time;
 pub mod tunnel;
 
-#[expect(missing_docs, clippy::all, reason = "generated; documented in attest.proto")]
+#[expect(
+    missing_docs,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; documented in attest.proto"
+)]
 #[rustfmt::skip]
 #[path = "gen/attest.v1.rs"]
 pub mod attest;
