@@ -86,7 +86,7 @@ pub struct Rules {
     pub proofs: u32,
     /// How long membership lasts after a proof.
     pub lease: Duration,
-    /// Consecutive counted failures that end it.
+    /// Counted failures that refuse a peer, or that suspend a member when they are consecutive.
     pub strikes: u32,
 }
 
@@ -179,7 +179,7 @@ impl Life {
         self.last.as_ref()
     }
 
-    /// Consecutive counted failures.
+    /// Counted failures: since admission the consecutive ones, before it all of them.
     pub const fn strikes(&self) -> u32 {
         self.strikes
     }
@@ -256,7 +256,10 @@ impl Life {
                 ..self
             };
         }
-        self.strikes = 0;
+        // Before membership strikes add up, so that who fails now and then is told so; a member's must be consecutive.
+        if matches!(self.standing, Standing::Verified { .. }) {
+            self.strikes = 0;
+        }
         self.doubts = 0;
         self.last = None;
         let until = proof.at().plus(rules.lease);

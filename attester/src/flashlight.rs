@@ -10,6 +10,7 @@
 //! one byte more than was announced at most.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -27,6 +28,7 @@ use tokio::{
 
 use crate::model::{Finding, PhaseTimes, Reason};
 use account::Account;
+use enproxy::Tunnel;
 use tls::{Tls, TlsError};
 use wire::Wire;
 
@@ -61,12 +63,16 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connect: seconds(3), tls: seconds(3), total: seconds(10) }
+        Self {
+            connect: seconds(3),
+            tls: seconds(3),
+            total: seconds(10),
+        }
     }
 }
 
 /// A peer on its direct route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     /// The address to dial, as its name resolved.
     pub address: SocketAddr,
@@ -76,6 +82,17 @@ pub struct Target {
     pub connect_token: Option<String>,
     /// What an enproxy request names as `Host`: the peer's own DNS name. Without one, the address.
     pub host: Option<String>,
+}
+
+/// Without the token, which must not end up in a log.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("address", &self.address)
+            .field("pin", &self.pin)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What to carry through the tunnel.
@@ -126,7 +143,10 @@ pub struct Stopwatch {
 impl Stopwatch {
     /// Starts now.
     pub fn start() -> Self {
-        Self { started: Instant::now(), times: PhaseTimes::default() }
+        Self {
+            started: Instant::now(),
+            times: PhaseTimes::default(),
+        }
     }
 
     /// Notes that `phase` ends now.
@@ -154,14 +174,21 @@ impl Prober {
     /// A prober that dials from `source`, or from whatever address the system chooses. Every probe makes a fresh
     /// handshake.
     pub fn new(source: Option<IpAddr>, limits: Limits) -> Self {
-        Self { source, limits, tls: Tls::fresh() }
+        Self {
+            source,
+            limits,
+            tls: Tls::fresh(),
+        }
     }
 
     /// The same, but TLS sessions are resumed where the peer allows it. A resumed handshake shows no new signature: it
     /// proves that this is the peer of the first handshake.
     #[must_use]
     pub fn resuming(self) -> Self {
-        Self { tls: Tls::resuming(), ..self }
+        Self {
+            tls: Tls::resuming(),
+            ..self
+        }
     }
 
     /// Carries one request through a peer. Never fails: what went wrong is part of the result.
@@ -197,11 +224,16 @@ impl Prober {
     /// Why there was no handshake, in words for a registration: refused, silent, no TLS, or our own trouble.
     pub async fn see_key(&self, address: SocketAddr) -> Result<Pin, Finding> {
         let within = Instant::now() + self.limits.connect;
-        let stream = dial::connect(self.source, address, within).await.map_err(dial::at_registration)?;
+        let stream = dial::connect(self.source, address, within)
+            .await
+            .map_err(dial::at_registration)?;
         match timeout(self.limits.tls, tls::see(stream, address)).await {
             Ok(Ok(pin)) => Ok(pin),
             Ok(Err(error)) => Err(Finding::new(Reason::PortNoTls, error.to_string())),
-            Err(_) => Err(Finding::new(Reason::PortNoTls, format!("no handshake within {:?}", self.limits.tls))),
+            Err(_) => Err(Finding::new(
+                Reason::PortNoTls,
+                format!("no handshake within {:?}", self.limits.tls),
+            )),
         }
     }
 
@@ -258,9 +290,11 @@ impl Prober {
                 }
             };
             let host = target.host.clone().unwrap_or_else(|| target.address.to_string());
-            enproxy::carry(&mut wire, form, host, id, job, account).await
+            Tunnel::new(&mut wire, form, id, host).carry(job, account).await
         };
-        let result = timeout_at(deadline, carried).await.unwrap_or_else(|_| account.timed_out());
+        let result = timeout_at(deadline, carried)
+            .await
+            .unwrap_or_else(|_| account.timed_out());
         wire.close().await;
         result
     }
@@ -273,7 +307,9 @@ impl Prober {
         account.opened = true;
         let mut wire = Wire::new(stream);
         let carried = open::carry(&mut wire, None, job, account);
-        let result = timeout_at(deadline, carried).await.unwrap_or_else(|_| account.timed_out());
+        let result = timeout_at(deadline, carried)
+            .await
+            .unwrap_or_else(|_| account.timed_out());
         wire.close().await;
         result
     }
@@ -293,3 +329,6 @@ fn fresh_id(rng: &mut impl Rng) -> String {
 fn other_key(seen: Pin, registered: Pin) -> String {
     format!("it shows {seen}, not {registered}")
 }
+
+#[cfg(test)]
+mod tests;

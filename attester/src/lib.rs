@@ -2,7 +2,7 @@
 //! proven. Modules in the order in which data flows.
 
 pub mod model;
-mod seats;
+mod door;
 pub mod session;
 pub mod origin;
 pub mod records;
@@ -14,3 +14,8 @@ pub mod decide;
 pub mod plan;
 pub mod zone;
 pub mod store;
+pub mod config;
+pub mod keys;
+pub mod telemetry;
+pub mod status;
+pub mod cli;

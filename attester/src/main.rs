@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The `attester` program: see [`attester::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    attester::cli::main()
+}

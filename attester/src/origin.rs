@@ -24,12 +24,12 @@ use serde::Deserialize;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, warn};
+use tracing::debug;
 
-use crate::seats::{Seat, Seats};
+use crate::door::{Door, Full, Seat, Seats};
 
 mod answer;
 mod arrivals;
@@ -165,34 +165,17 @@ impl Origin {
     /// Answers until the token is cancelled, and returns when the last connection is closed.
     pub async fn run(self, token: CancellationToken) {
         let connections = TaskTracker::new();
-        let mut failing = false;
-        loop {
-            let accepted = tokio::select! {
-                () = token.cancelled() => break,
-                accepted = self.listener.accept() => accepted,
-            };
-            match accepted {
-                Err(error) if is_strangers(&error) => debug!(%error, "a connection to the origin ended in the queue"),
-                Err(error) => {
-                    if !failing {
-                        warn!(%error, "the origin cannot accept connections");
-                    }
-                    failing = true;
-                    token.run_until_cancelled(sleep(ERROR_PAUSE)).await;
-                }
-                Ok((stream, source)) => {
-                    failing = false;
-                    match self.seats.take(source.ip()) {
-                        Err(full) => turn_away(&stream, source, full),
-                        Ok(seat) => {
-                            let answers = Arc::clone(&self.answers);
-                            connections.spawn(serve(stream, source, answers, self.limits, seat, token.clone()));
-                        }
-                    }
+        let mut door = Door::new(self.listener, "origin");
+        while let Some((stream, source)) = door.next(&token).await {
+            match self.seats.take(source.ip()) {
+                Err(full) => turn_away(&stream, source, full),
+                Ok(seat) => {
+                    let answers = Arc::clone(&self.answers);
+                    connections.spawn(serve(stream, source, answers, self.limits, seat, token.clone()));
                 }
             }
         }
-        drop(self.listener);
+        drop(door);
         connections.close();
         connections.wait().await;
     }
@@ -281,6 +264,7 @@ async fn serve(
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| answers.answer(request, source));
     let connection = http1::Builder::new()
+        .auto_date_header(false)
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(MAX_HEAD)
@@ -305,16 +289,9 @@ async fn serve(
 }
 
 /// Says why, if the socket takes it at once.
-fn turn_away(stream: &TcpStream, source: SocketAddr, full: crate::seats::Full) {
+fn turn_away(stream: &TcpStream, source: SocketAddr, full: Full) {
     debug!(%source, ?full, "a connection to the origin was closed at once");
     let _ = stream.try_write(BUSY);
-}
-
-/// Whether an accept failed because of the one connection that it was about (accept(2)).
-fn is_strangers(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 /// A request's head is a challenge in base64 and two headers; hyper takes no less than this.
@@ -322,8 +299,6 @@ const MAX_HEAD: usize = 8192;
 const MAX_HEADERS: usize = 16;
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-type: text/plain\r\n\
     content-length: 35\r\n\r\ntoo many connections: try it later\n";
-/// No more file descriptors, say: without a pause the error would come back without end.
-const ERROR_PAUSE: Duration = Duration::from_millis(100);
 const ALMOST_A_SECOND: Duration = Duration::from_micros(999_999);
 /// For counts in the configuration: more is a slip of the keyboard.
 const MOST: usize = 10_000_000;

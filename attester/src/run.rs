@@ -26,7 +26,7 @@ use crate::{
     publish::Publication,
     resolve::Resolver,
     session::{How, SessionEvent, SessionId, roster::Roster},
-    store::{RejectionRow, Store},
+    store::{RejectionRow, Retention, Store},
     verify::Demands,
     zone::{self, ZonePlan},
 };
@@ -35,7 +35,7 @@ mod admission;
 mod member;
 mod naming;
 mod probe;
-mod restore;
+pub mod restore;
 mod verdict;
 
 use admission::Reached;
@@ -56,8 +56,8 @@ pub struct Kit {
     pub keys: Arc<Keys>,
     /// What the origin saw.
     pub arrivals: Arrivals,
-    /// The origin's address for control probes.
-    pub origin: SocketAddr,
+    /// Where control probes go; the destination, resolved as peers resolve it, when `None`.
+    pub control: Option<SocketAddr>,
     /// The origin as peers are asked for it.
     pub destination: Destination,
     /// The time.
@@ -87,6 +87,8 @@ pub struct Policy {
     pub name_kept: Duration,
     /// How many peers there may be.
     pub max_peers: usize,
+    /// How much of past probes is kept.
+    pub retention: Retention,
 }
 
 /// Level state of the loop, for health and metrics.
@@ -100,6 +102,8 @@ pub struct Pulse {
     pub verified: usize,
     /// Whether the last write to the store succeeded.
     pub store_well: bool,
+    /// Whether the last control probe reached the origin.
+    pub origin_well: bool,
 }
 
 /// The loop's state. One owner.
@@ -115,9 +119,11 @@ pub struct Core {
     tasks: TaskTracker,
     reach: Arc<Semaphore>,
     in_flight: usize,
+    errands: u64,
     rng: StdRng,
     pulse: watch::Sender<Pulse>,
     store_well: bool,
+    origin_well: bool,
     pruned: Timestamp,
 }
 
@@ -125,7 +131,7 @@ pub struct Core {
 enum Report {
     Reached(Box<Reached>),
     Named { peer: PeerId, session: SessionId, shown: Result<(), Finding> },
-    Probed(Box<Probed>),
+    Probed { number: u64, probed: Box<Probed> },
 }
 
 impl Core {
@@ -135,7 +141,7 @@ impl Core {
     /// When the store cannot be read.
     pub async fn restore(kit: Kit, rng: StdRng) -> Result<(Self, watch::Receiver<Pulse>), crate::store::StoreError> {
         let (reports, inbox) = mpsc::channel(REPORTS);
-        let (pulse, pulses) = watch::channel(Pulse { store_well: true, ..Pulse::default() });
+        let (pulse, pulses) = watch::channel(Pulse { store_well: true, origin_well: true, ..Pulse::default() });
         let mut core = Self {
             kit: Arc::new(kit),
             members: HashMap::new(),
@@ -148,9 +154,11 @@ impl Core {
             tasks: TaskTracker::new(),
             reach: Arc::new(Semaphore::new(REACH_AT_ONCE)),
             in_flight: 0,
+            errands: 0,
             rng,
             pulse,
             store_well: true,
+            origin_well: true,
             pruned: Timestamp::default(),
         };
         core.load().await?;
@@ -194,9 +202,12 @@ impl Core {
         match report {
             Report::Reached(reached) => self.reached(*reached).await,
             Report::Named { peer, session, shown } => self.named(&peer, session, shown).await,
-            Report::Probed(probed) => {
+            Report::Probed { number, probed } => {
                 self.in_flight = self.in_flight.saturating_sub(1);
-                self.conclude(*probed).await;
+                // The report of a peer that registered another identity meanwhile is about nobody.
+                if self.members.get(&probed.peer).is_some_and(|member| member.busy == Some(number)) {
+                    self.conclude(*probed).await;
+                }
             }
         }
     }
@@ -242,13 +253,15 @@ impl Core {
         member.due = None;
         member.probed = now;
         let Some(errand) = member.errand(session, &self.kit.policy, seed) else { return };
-        member.busy = true;
+        self.errands += 1;
+        member.busy = Some(self.errands);
         self.in_flight += 1;
+        let number = self.errands;
         let (kit, reports) = (Arc::clone(&self.kit), self.reports.clone());
         self.tasks.spawn(async move {
             let probed = probe::run(&kit, errand).await;
             // The loop has ended: nobody is left to conclude anything.
-            let _ = reports.send(Report::Probed(Box::new(probed))).await;
+            let _ = reports.send(Report::Probed { number, probed: Box::new(probed) }).await;
         });
     }
 
@@ -261,7 +274,7 @@ impl Core {
         if let Some(due) = member.on_agenda.take() {
             self.agenda.remove(&(due, id.clone()));
         }
-        let probe = if member.busy { None } else { member.next_probe(connected, now, &self.kit.policy, chance) };
+        let probe = if member.busy.is_some() { None } else { member.next_probe(connected, now, &self.kit.policy, chance) };
         let moment = [probe, member.life.lease()].into_iter().flatten().min();
         if let Some(moment) = moment {
             member.on_agenda = Some(moment);
@@ -369,8 +382,13 @@ impl Core {
     fn note_pulse(&self) {
         let now = self.kit.clock.now();
         let verified = self.members.values().filter(|member| member.life.membership(now).is_some()).count();
-        let pulse =
-            Pulse { sessions: self.roster.len(), peers: self.members.len(), verified, store_well: self.store_well };
+        let pulse = Pulse {
+            sessions: self.roster.len(),
+            peers: self.members.len(),
+            verified,
+            store_well: self.store_well,
+            origin_well: self.origin_well,
+        };
         self.pulse.send_if_modified(|shown| std::mem::replace(shown, pulse.clone()) != pulse);
     }
 }

@@ -32,11 +32,26 @@ pub fn challenge_in(opening: &[u8]) -> Option<Vec<u8>> {
     challenge_of(line.strip_prefix("GET ")?.strip_suffix(" HTTP/1.1")?)
 }
 
+/// The one head that the origin's answer has: everything that comes down is fixed by the signed statement, so that nothing
+/// can be added to an answer or changed in it unseen. `None` when the statement is too long for it.
+pub fn answer_head(statement: &[u8], body_length: u64) -> Option<Vec<u8>> {
+    let encoded = BASE64URL_NOPAD.encode(statement);
+    let start = format!(
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/octet-stream\r\n\
+         cache-control: no-store, no-transform\r\ncontent-length: {body_length}\r\n\
+         {STATEMENT_HEADER}: {encoded}\r\n{PAD_HEADER}: "
+    );
+    let pad = ORIGIN_HEAD.checked_sub(start.len() + 4)?;
+    Some(format!("{start}{:->pad$}\r\n\r\n", "").into_bytes())
+}
+
 /// Length in bytes of the origin's response head, which it pads to be exact: the announcement's `down` is this plus the
 /// body's length.
 pub const ORIGIN_HEAD: usize = 1024;
 /// The response header with the origin's signed statement, in base64url without padding.
 pub const STATEMENT_HEADER: &str = "x-statement";
+/// The response header that fills the head up to its length, with hyphens.
+pub const PAD_HEADER: &str = "x-pad";
 /// Longest request line of a probe, in bytes, line end included.
 pub const MAX_REQUEST_LINE: usize = "GET ".len() + PREFIX.len() + MAX_ENCODED + " HTTP/1.1\r\n".len();
 
@@ -71,6 +86,16 @@ mod tests {
             assert_eq!(challenge_in(&request[..line]).as_deref(), Some(challenge.as_slice()));
             assert_eq!(challenge_in(&request), Some(challenge));
         }
+    }
+
+    #[test]
+    fn an_answers_head_has_one_length_and_one_form() {
+        for (statement, body) in [(0, 0), (1, 9), (2, 10), (500, 262_144), (560, 4 << 20)] {
+            let head = answer_head(&vec![7; statement], body).unwrap();
+            assert_eq!(head.len(), ORIGIN_HEAD);
+            assert!(head.ends_with(b"-\r\n\r\n"));
+        }
+        assert_eq!(answer_head(&[7; 700], 0), None);
     }
 
     #[test]

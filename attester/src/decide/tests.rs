@@ -78,6 +78,19 @@ fn a_failure_breaks_the_streak_and_two_refuse() {
     assert_eq!(refused.last().unwrap().reason, Reason::Truncated);
 }
 
+/// Who passes the small probes and fails each measurement is told so and asked less often; before, it went round for ever.
+#[test]
+fn failures_before_membership_add_up() {
+    let round = |life: Life, second: u64| {
+        let life = prove(prove(life, Protocol::Enproxy, 1024, second), Protocol::Connect, 1024, second + 2);
+        fail(life, Reason::Goodput, second + 4)
+    };
+    let life = round(round(named(), 0), 10);
+    assert_eq!((life.standing().name(), life.last().unwrap().reason), ("refused", Reason::Goodput));
+    let life = prove(prove(life, Protocol::Enproxy, 1024, 20), Protocol::Connect, 1024, 22);
+    assert_eq!(prove(life, Protocol::Enproxy, LARGE, 24).standing().name(), "verified", "whoever mends its line gets in");
+}
+
 #[test]
 fn membership_is_a_lease() {
     let life = verified();

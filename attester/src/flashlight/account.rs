@@ -27,7 +27,15 @@ impl Account {
     pub(super) fn new(watch: Stopwatch, expected_down: u64) -> Self {
         // One less than everything, so that there is room for the byte too many.
         let expected = usize::try_from(expected_down).unwrap_or(usize::MAX).min(usize::MAX - 1);
-        Self { watch, opened: false, pin: None, proxy_host: None, expected, sent: false, received: Vec::new() }
+        Self {
+            watch,
+            opened: false,
+            pin: None,
+            proxy_host: None,
+            expected,
+            sent: false,
+            received: Vec::new(),
+        }
     }
 
     /// The tunnel stands.
@@ -58,7 +66,10 @@ impl Account {
         }
         self.received.extend_from_slice(&data[..data.len().min(wanted + 1)]);
         if self.received.len() > self.expected {
-            return Err(Finding::new(Reason::Overlong, format!("{} bytes were announced", self.expected)));
+            return Err(Finding::new(
+                Reason::Overlong,
+                format!("{} bytes were announced", self.expected),
+            ));
         }
         Ok(())
     }
@@ -78,9 +89,10 @@ impl Account {
         match self.received.len() {
             _ if self.is_complete() => Ok(()),
             0 => Err(Finding::new(Reason::FirstByteClosed, how.to_string())),
-            length => {
-                Err(Finding::new(Reason::Truncated, format!("{length} of {} bytes came, then {how}", self.expected)))
-            }
+            length => Err(Finding::new(
+                Reason::Truncated,
+                format!("{length} of {} bytes came, then {how}", self.expected),
+            )),
         }
     }
 
@@ -90,9 +102,10 @@ impl Account {
             _ if self.is_complete() => Ok(()),
             0 if self.opened => Err(Reason::FirstByteTimeout.into()),
             0 => Err(Reason::TunnelTimeout.into()),
-            length => {
-                Err(Finding::new(Reason::CompleteTimeout, format!("{length} of {} bytes came in time", self.expected)))
-            }
+            length => Err(Finding::new(
+                Reason::CompleteTimeout,
+                format!("{length} of {} bytes came in time", self.expected),
+            )),
         }
     }
 

@@ -25,19 +25,24 @@ where
     };
     let mut head = Vec::new();
     // The only part of it that a stranger chose is the token.
-    request.encode(&mut head).map_err(|error| Finding::new(Reason::TunnelRefused, error.to_string()))?;
+    request
+        .encode(&mut head)
+        .map_err(|error| Finding::new(Reason::TunnelRefused, error.to_string()))?;
     wire.send(&head).await;
-    match wire.head(connect::decode_reply).await.map_err(|fault| fault.opening())? {
+    match wire
+        .head(connect::decode_reply)
+        .await
+        .map_err(|fault| fault.opening())?
+    {
         Reply::Open(preamble) => {
             account.open();
             open::carry(wire, Some(preamble), job, account).await
         }
         // Such a server plays an ordinary web server to those who do not know the token; its page says nothing.
-        Reply::Refused { status: 400, .. } => {
-            Err(Finding::new(Reason::TunnelRefused, "it answered 400: the CONNECT token is missing or wrong"))
-        }
-        Reply::Refused { status, body } => {
-            Err(Finding::new(Reason::TunnelRefused, wire.refusal(status, body).await))
-        }
+        Reply::Refused { status: 400, .. } => Err(Finding::new(
+            Reason::TunnelRefused,
+            "it answered 400, as servers do to a missing or wrong CONNECT token",
+        )),
+        Reply::Refused { status, body } => Err(Finding::new(Reason::TunnelRefused, wire.refusal(status, body).await)),
     }
 }

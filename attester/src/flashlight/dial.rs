@@ -39,7 +39,11 @@ pub(super) fn at_registration(finding: Finding) -> Finding {
 }
 
 async fn open(source: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
     if let Some(source) = source {
         socket.bind(SocketAddr::new(source, 0))?;
     }
@@ -66,9 +70,22 @@ mod tests {
     #[test]
     fn our_own_trouble_is_not_the_peers() {
         // Numbers of Linux: what a process meets when it runs out of something or has no way out.
-        let ours = [(24, "EMFILE"), (23, "ENFILE"), (99, "EADDRNOTAVAIL"), (101, "ENETUNREACH"), (100, "ENETDOWN")];
-        for (number, name) in ours.into_iter().chain([(12, "ENOMEM"), (105, "ENOBUFS"), (1, "EPERM"), (22, "EINVAL")]) {
-            assert_eq!(finding(&io::Error::from_raw_os_error(number)).reason, Reason::ConnectLocal, "{name}");
+        let ours = [
+            (24, "EMFILE"),
+            (23, "ENFILE"),
+            (99, "EADDRNOTAVAIL"),
+            (101, "ENETUNREACH"),
+            (100, "ENETDOWN"),
+        ];
+        for (number, name) in ours
+            .into_iter()
+            .chain([(12, "ENOMEM"), (105, "ENOBUFS"), (1, "EPERM"), (22, "EINVAL")])
+        {
+            assert_eq!(
+                finding(&io::Error::from_raw_os_error(number)).reason,
+                Reason::ConnectLocal,
+                "{name}"
+            );
         }
         for (number, reason) in [
             (111, Reason::ConnectRefused),
@@ -76,7 +93,11 @@ mod tests {
             (110, Reason::ConnectTimeout),
             (113, Reason::ConnectTimeout),
         ] {
-            assert_eq!(finding(&io::Error::from_raw_os_error(number)).reason, reason, "{number}");
+            assert_eq!(
+                finding(&io::Error::from_raw_os_error(number)).reason,
+                reason,
+                "{number}"
+            );
         }
     }
 }

@@ -22,68 +22,16 @@ use super::{
 };
 use crate::model::{Finding, Reason};
 
-/// Opens a tunnel, carries the job through it and reads until everything has come.
-pub(super) async fn carry<S>(
-    wire: &mut Wire<S>,
-    form: Form,
-    host: String,
-    id: String,
-    job: &Job,
-    account: &mut Account,
-) -> Result<(), Finding>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let call = Call { id, destination: job.destination.to_string(), op: Op::Write };
-    let mut tunnel = Tunnel { wire, form, host, sticky: false, call, out: Vec::new() };
-    let mut asked = Instant::now();
-    if tunnel.ask(Op::Write, &job.request).await? {
-        account.sent();
-    }
-    let mut response = tunnel.wire.head(enproxy::decode_response).await.map_err(|fault| fault.opening())?;
-    if !is_success(&response) {
-        let text = tunnel.wire.refusal(response.status, ErrorBody::new(response.body)).await;
-        return Err(Finding::new(Reason::TunnelRefused, text));
-    }
-    account.open();
-    account.proxy_host.clone_from(&response.proxy_host);
-    tunnel.stick_to(response.proxy_host.take());
-    loop {
-        let before = account.length();
-        let mut body = BodyReader::new(response.body);
-        match tunnel.read(&mut body, account).await? {
-            _ if account.is_complete() => return tunnel.see_end(&response, body, account).await,
-            Read::Broken(how) => return account.ended(how),
-            Read::Whole if response.eof => return account.ended("the proxy reported the end of the destination"),
-            Read::Whole if !response.keep_alive => return account.ended("the proxy closed its connection"),
-            Read::Whole => {}
-        }
-        if !tunnel.wire.unread().is_empty() {
-            return Err(Finding::new(Reason::TunnelMalformed, "the proxy answers without having been asked"));
-        }
-        if account.length() - before < LITTLE {
-            sleep_until(asked + PACE).await;
-        }
-        asked = Instant::now();
-        tunnel.ask(Op::Read, &[]).await?;
-        response = match tunnel.wire.head(enproxy::decode_response).await {
-            Ok(response) if is_success(&response) => response,
-            Ok(Response { status, body, .. }) => {
-                return account.ended(tunnel.wire.refusal(status, ErrorBody::new(body)).await);
-            }
-            Err(NoHead::Closed(closed)) => return account.ended(closed),
-            Err(NoHead::Malformed(error)) => return Err(Finding::new(Reason::TunnelMalformed, error.to_string())),
-        };
-    }
-}
-
-struct Tunnel<'a, S> {
+/// One tunnel, not yet open.
+pub(super) struct Tunnel<'a, S> {
     wire: &'a mut Wire<S>,
     form: Form,
+    call: Call,
     host: String,
     /// Did the peer name the host?
     sticky: bool,
-    call: Call,
+    /// When the last request was sent.
+    asked: Instant,
     out: Vec<u8>,
 }
 
@@ -95,26 +43,96 @@ enum Read {
     Broken(String),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<'_, S> {
-    /// Later requests name the host that the first response named: a front routes them to the same peer by it.
-    fn stick_to(&mut self, host: Option<String>) {
-        if let Some(host) = host {
-            self.host = host;
-            self.sticky = true;
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
+    /// A tunnel with this id, which must be new, through requests of this form to this host.
+    pub(super) fn new(wire: &'a mut Wire<S>, form: Form, id: String, host: String) -> Self {
+        let call = Call {
+            id,
+            destination: String::new(),
+            op: Op::Write,
+        };
+        Self {
+            wire,
+            form,
+            call,
+            host,
+            sticky: false,
+            asked: Instant::now(),
+            out: Vec::new(),
         }
+    }
+
+    /// Opens the tunnel, carries the job through it and reads until everything has come.
+    pub(super) async fn carry(mut self, job: &Job, account: &mut Account) -> Result<(), Finding> {
+        let mut response = self.open(job, account).await?;
+        loop {
+            let before = account.length();
+            let mut body = BodyReader::new(response.body);
+            match self.read(&mut body, account).await? {
+                _ if account.is_complete() => return self.see_end(&response, body, account).await,
+                Read::Broken(how) => return account.ended(how),
+                Read::Whole if response.eof => return account.ended("the proxy reported the end of the destination"),
+                Read::Whole if !response.keep_alive => return account.ended("the proxy closed its connection"),
+                Read::Whole => {}
+            }
+            if !self.wire.unread().is_empty() {
+                let unasked = "the proxy answers without having been asked";
+                return Err(Finding::new(Reason::TunnelMalformed, unasked));
+            }
+            if account.length() - before < LITTLE {
+                sleep_until(self.asked + PACE).await;
+            }
+            self.ask(Op::Read, &[]).await?;
+            response = match self.wire.head(enproxy::decode_response).await {
+                Ok(response) if is_success(&response) => response,
+                Ok(Response { status, body, .. }) => {
+                    return account.ended(self.wire.refusal(status, ErrorBody::new(body)).await);
+                }
+                Err(NoHead::Closed(closed)) => return account.ended(closed),
+                Err(NoHead::Malformed(error)) => return Err(Finding::new(Reason::TunnelMalformed, error.to_string())),
+            };
+        }
+    }
+
+    /// The first write, which is the only one, and the head of its response. Later requests name the host that it names:
+    /// a front routes them to the same peer by it.
+    async fn open(&mut self, job: &Job, account: &mut Account) -> Result<Response, Finding> {
+        self.call.destination = job.destination.to_string();
+        if self.ask(Op::Write, &job.request).await? {
+            account.sent();
+        }
+        let response = self
+            .wire
+            .head(enproxy::decode_response)
+            .await
+            .map_err(|fault| fault.opening())?;
+        if !is_success(&response) {
+            let text = self.wire.refusal(response.status, ErrorBody::new(response.body)).await;
+            return Err(Finding::new(Reason::TunnelRefused, text));
+        }
+        account.open();
+        if let Some(host) = &response.proxy_host {
+            self.host.clone_from(host);
+            self.sticky = true;
+            account.proxy_host = Some(host.clone());
+        }
+        Ok(response)
     }
 
     /// Sends one request, head and body at once; false when the connection broke.
     async fn ask(&mut self, op: Op, body: &[u8]) -> Result<bool, Finding> {
         self.call.op = op;
+        self.asked = Instant::now();
         self.out.clear();
-        self.call.encode(self.form, Some(&self.host), body, &mut self.out).map_err(|error| {
-            let reason = match error {
-                EncodeError(Field::Host) if self.sticky => Reason::TunnelMalformed,
-                _ => Reason::AttesterFailed,
-            };
-            Finding::new(reason, error.to_string())
-        })?;
+        self.call
+            .encode(self.form, Some(&self.host), body, &mut self.out)
+            .map_err(|error| {
+                let reason = match error {
+                    EncodeError(Field::Host) if self.sticky => Reason::TunnelMalformed,
+                    _ => Reason::AttesterFailed,
+                };
+                Finding::new(reason, error.to_string())
+            })?;
         Ok(self.wire.send(&self.out).await)
     }
 
@@ -152,7 +170,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<'_, S> {
     /// answers it at once, because the destination has closed. It costs one round trip of some 500 bytes after the
     /// phases were measured. No answer is no failure: nothing that was announced is missing.
     async fn see_end(&mut self, response: &Response, body: BodyReader, account: &mut Account) -> Result<(), Finding> {
-        timeout(GRACE, self.end(response, body, account)).await.unwrap_or(Ok(()))
+        timeout(GRACE, self.end(response, body, account))
+            .await
+            .unwrap_or(Ok(()))
     }
 
     async fn end(&mut self, response: &Response, mut body: BodyReader, account: &mut Account) -> Result<(), Finding> {

@@ -49,13 +49,19 @@ pub(super) enum TlsError {
 impl Tls {
     /// Every handshake is a fresh one.
     pub(super) fn fresh() -> Self {
-        Self { base: config(None), kept: None }
+        Self {
+            base: config(None),
+            kept: None,
+        }
     }
 
     /// Sessions are resumed. rustls does not ask the verifier then, and keeps sessions by server name alone; so each
     /// address and key has a store of its own, filled only by handshakes that its own verifier passed.
     pub(super) fn resuming() -> Self {
-        Self { kept: Some(Mutex::default()), ..Self::fresh() }
+        Self {
+            kept: Some(Mutex::default()),
+            ..Self::fresh()
+        }
     }
 
     /// The handshake with the key that has this pin.
@@ -69,7 +75,9 @@ impl Tls {
     fn config(&self, address: SocketAddr, pin: Pin) -> Arc<ClientConfig> {
         let pinned = |resumption| {
             let mut config = self.base.clone();
-            config.dangerous().set_certificate_verifier(Arc::new(KeyVerifier::new(Some(pin))));
+            config
+                .dangerous()
+                .set_certificate_verifier(Arc::new(KeyVerifier::new(Some(pin))));
             config.resumption = resumption;
             Arc::new(config)
         };
@@ -81,13 +89,18 @@ impl Tls {
             // Costs each peer one fresh handshake.
             kept.clear();
         }
-        Arc::clone(kept.entry((address, pin)).or_insert_with(|| pinned(Resumption::in_memory_sessions(1))))
+        Arc::clone(
+            kept.entry((address, pin))
+                .or_insert_with(|| pinned(Resumption::in_memory_sessions(1))),
+        )
     }
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("resumes", &self.kept.is_some()).finish_non_exhaustive()
+        f.debug_struct("Tls")
+            .field("resumes", &self.kept.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -99,7 +112,9 @@ where
     let stream = handshake(Arc::new(config(None)), stream, address).await?;
     let (_, session) = stream.get_ref();
     let shown = session.peer_certificates().and_then(<[_]>::first);
-    shown.and_then(|shown| pin_of(shown).ok()).ok_or_else(|| TlsError::Handshake(io::Error::other("no certificate")))
+    shown
+        .and_then(|shown| pin_of(shown).ok())
+        .ok_or_else(|| TlsError::Handshake(io::Error::other("no certificate")))
 }
 
 async fn handshake<S>(config: Arc<ClientConfig>, stream: S, address: SocketAddr) -> Result<TlsStream<S>, TlsError>
@@ -142,7 +157,10 @@ struct KeyVerifier {
 
 impl KeyVerifier {
     fn new(expected: Option<Pin>) -> Self {
-        Self { expected, algorithms: ring::default_provider().signature_verification_algorithms }
+        Self {
+            expected,
+            algorithms: ring::default_provider().signature_verification_algorithms,
+        }
     }
 }
 

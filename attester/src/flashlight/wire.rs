@@ -54,7 +54,12 @@ impl NoHead {
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(super) fn new(stream: S) -> Self {
         // A decoder that has this much decides, so a head always fits.
-        Self { stream, buffer: vec![0; MAX_HEAD].into(), start: 0, end: 0 }
+        Self {
+            stream,
+            buffer: vec![0; MAX_HEAD].into(),
+            start: 0,
+            end: 0,
+        }
     }
 
     /// What has come and was not yet consumed.
@@ -117,7 +122,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         };
         // Without the text, the status still says enough.
         let _ = timeout(GRACE, reading).await;
-        format!("it answered {status}: {}", body.text()).trim_end_matches([':', ' ']).to_owned()
+        format!("it answered {status}: {}", body.text())
+            .trim_end_matches([':', ' '])
+            .to_owned()
     }
 
     /// Says goodbye, as far as the other end still listens.

@@ -165,6 +165,9 @@ reasons! {
     /// V2: the body is not the one that the origin signed.
     BodyAltered = "body-altered", "V2", Peer,
         "the body was changed on its way: something between changes the traffic";
+    /// V2: the head is not the one that goes with the statement.
+    HeadAltered = "head-altered", "V2", Peer,
+        "the answer's head was changed on its way: something between adds or changes HTTP headers";
     /// V3: the receipt's bytes are not the prober's.
     BytesDiffer = "bytes-differ", "V3", Peer,
         "the peer carried other bytes than the client sent or received";

@@ -148,7 +148,10 @@ impl Answers {
         let statement = sign(&statement, &key).map_err(|_| broken("statement"))?;
         let headers = head::headers(&statement, challenge.body_length).map_err(|_| broken("head"))?;
         self.arrivals.answered(&challenge.nonce, Digest::of(&statement));
-        let mut response = Response::new(AnswerBody::Keystream(Box::new(keystream), place));
+        let mut response = Response::new(AnswerBody::Keystream {
+            rest: Box::new(keystream),
+            _place: place,
+        });
         *response.headers_mut() = headers;
         Ok(response)
     }

@@ -58,7 +58,8 @@ impl Keystream {
         number[4..].copy_from_slice(&self.chunk.to_be_bytes());
         let mut chunk = vec![0; length];
         let nonce = aead::Nonce::assume_unique_for_key(number);
-        self.key
+        let _tag = self
+            .key
             .seal_in_place_separate_tag(nonce, aead::Aad::empty(), &mut chunk)?;
         self.chunk += 1;
         self.left -= length as u64;
@@ -81,7 +82,11 @@ impl Keystream {
 /// An answer's body: a short text, or a key stream together with its place among the bodies sent at a time.
 pub(super) enum AnswerBody {
     Text(Option<Bytes>),
-    Keystream(Box<Keystream>, OwnedSemaphorePermit),
+    Keystream {
+        rest: Box<Keystream>,
+        /// Held until the body is sent or dropped.
+        _place: OwnedSemaphorePermit,
+    },
 }
 
 impl Body for AnswerBody {
@@ -91,7 +96,7 @@ impl Body for AnswerBody {
     fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         let chunk = match self.get_mut() {
             Self::Text(text) => Ok(text.take()),
-            Self::Keystream(keystream, _) => keystream.next_chunk(),
+            Self::Keystream { rest, .. } => rest.next_chunk(),
         };
         let broken = |Unspecified| std::io::Error::other("the key stream ended early");
         Poll::Ready(chunk.map_err(broken).transpose().map(|chunk| chunk.map(Frame::data)))
@@ -100,7 +105,7 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(match self {
             Self::Text(text) => text.as_ref().map_or(0, |text| text.len() as u64),
-            Self::Keystream(keystream, _) => keystream.left,
+            Self::Keystream { rest, .. } => rest.left,
         })
     }
 }

@@ -6,7 +6,7 @@ use http::{
     HeaderValue,
     header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName},
 };
-use proto::probe::{ORIGIN_HEAD, STATEMENT_HEADER};
+use proto::probe::{ORIGIN_HEAD, PAD_HEADER, STATEMENT_HEADER};
 
 /// A statement that does not fit into the head.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,8 +15,7 @@ pub(super) struct HeadTooLong {
     statement: usize,
 }
 
-/// The headers of a 200 that carries `statement` and `length` body bytes. hyper adds the status line and the date, whose
-/// lengths are fixed.
+/// The headers of a 200 that carries `statement` and `length` body bytes, in their order. hyper adds the status line.
 pub(super) fn headers(statement: &[u8], length: u64) -> Result<HeaderMap, HeadTooLong> {
     let too_long = || HeadTooLong {
         statement: statement.len(),
@@ -45,10 +44,10 @@ fn line(name: &HeaderName, value: usize) -> usize {
 }
 
 const STATEMENT: HeaderName = HeaderName::from_static(STATEMENT_HEADER);
-const PAD: HeaderName = HeaderName::from_static("x-pad");
-/// What hyper writes by itself: the status line, the date (always 29 characters, RFC 9110 section 5.6.7) and the blank
-/// line.
-const FIXED: usize = "HTTP/1.1 200 OK\r\n".len() + "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n".len() + "\r\n".len();
+const PAD: HeaderName = HeaderName::from_static(PAD_HEADER);
+/// What hyper writes by itself: the status line and the blank line. It is told to write no date: the head must be the one
+/// that `proto::probe::answer_head` says.
+const FIXED: usize = "HTTP/1.1 200 OK\r\n".len() + "\r\n".len();
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]

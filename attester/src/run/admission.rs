@@ -78,7 +78,9 @@ impl Core {
         member.clock_offset = register.clock_offset_micros;
         member.connect_token = register.connect_token;
         member.last_seen = now;
-        member.hint(now);
+        if member.life.membership(now).is_none() {
+            member.hint(now);
+        }
         member.admitted = member.admitted && member.life.membership(now).is_some();
         let recorded = self.kit.store.record_peer(&member.row()).await;
         let recorded = self.note_store(recorded);

@@ -22,8 +22,8 @@ pub(super) struct Member {
     pub(super) last_seen: Timestamp,
     /// Whether the store knows of its membership; one that it does not know is not published.
     pub(super) admitted: bool,
-    /// A probe is under way.
-    pub(super) busy: bool,
+    /// The probe under way, by the number of its errand.
+    pub(super) busy: Option<u64>,
     /// When its last probe ended.
     pub(super) probed: Timestamp,
     /// Its next probe, once that was chosen.
@@ -42,7 +42,7 @@ impl Member {
             first_seen: now,
             last_seen: now,
             admitted: false,
-            busy: false,
+            busy: None,
             probed: now,
             due: None,
             on_agenda: None,
@@ -63,14 +63,17 @@ impl Member {
         }
         if self.due.is_none() {
             let wait = plan::wait(&self.life, &policy.pace, &policy.rules, chance)?;
-            self.due = Some(self.probed.plus(wait));
+            // A lease that was restored may have little left: it is renewed while a third of it remains.
+            let renew = self.life.lease().map(|until| until.minus(policy.rules.lease / 3));
+            let renew = renew.map(|renew| renew.max(self.probed.plus(policy.pace.spacing)));
+            self.due = [Some(self.probed.plus(wait)), renew].into_iter().flatten().min();
         }
         self.due
     }
 
     /// Whether its next probe should begin.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        !self.busy && self.due.is_some_and(|due| due <= now)
+        self.busy.is_none() && self.due.is_some_and(|due| due <= now)
     }
 
     /// Brings the next probe forward to now.

@@ -48,6 +48,8 @@ pub(super) struct Probed {
     pub(super) evidence: Evidence,
     pub(super) receipt_arrived: Option<Timestamp>,
     pub(super) clock_offset: i64,
+    /// What a control probe showed, if one was made.
+    pub(super) origin_well: Option<bool>,
     pub(super) result: Result<Verified, Finding>,
 }
 
@@ -70,13 +72,17 @@ pub(super) async fn run(kit: &Kit, mut errand: Errand) -> Probed {
         Ok(challenge) => trial.carry(kit, &mut errand, &challenge).await,
         Err(error) => Err(Finding::new(Reason::AttesterFailed, error.to_string())),
     };
+    let mut origin_well = None;
     if let Err(finding) = &result
         && finding.reason.blame() == Blame::Peer
-        && let Err(trouble) = control(kit, &mut errand.rng).await
     {
-        // P4: what fails while the attester itself is unwell is not held against anybody.
-        let detail = format!("{}; the probe had said {}", trouble.detail(), finding.reason);
-        result = Err(Finding::new(trouble.reason, detail));
+        let control = control(kit, &mut errand.rng).await;
+        origin_well = Some(control.is_ok());
+        if let Err(trouble) = control {
+            // P4: what fails while the attester itself is unwell is not held against anybody.
+            let detail = format!("{}; the probe had said {}", trouble.detail(), finding.reason);
+            result = Err(Finding::new(trouble.reason, detail));
+        }
     }
     Probed {
         peer: errand.identity.id(),
@@ -89,6 +95,7 @@ pub(super) async fn run(kit: &Kit, mut errand: Errand) -> Probed {
         evidence: trial.evidence,
         receipt_arrived: trial.receipt_arrived,
         clock_offset: errand.clock_offset,
+        origin_well,
         result,
     }
 }
@@ -131,6 +138,10 @@ impl Trial {
         self.watch = exchange.watch.clone();
         if let Some(finding) = exchange.failure.take() {
             return Err(explain(kit, finding, &question.claim.nonce, &exchange));
+        }
+        let answered_by_itself = Answer::of(&exchange.received).statement.is_err();
+        if answered_by_itself && kit.arrivals.redeemed(&question.claim.nonce).is_none() {
+            return Err(Finding::new(Reason::NotForwarded, "the answer is not the destination's"));
         }
         let Some(ticket) = &mut ticket else {
             return Err(Finding::new(Reason::NoSession, "it still carries traffic, but nobody can sign for it"));
@@ -230,6 +241,7 @@ impl Trial {
             body_digest: answer.body_digest,
             started: self.started,
             phases: self.watch.times().numbered(),
+            head_digest: answer.head_digest,
         };
         self.evidence.observation = Some(Blob(sign(&observation, &kit.keys.prober).map_err(own_claim)?));
         // A missing statement is the verifier's to name (V2), but it knows less about why.
@@ -266,15 +278,30 @@ async fn control(kit: &Kit, rng: &mut StdRng) -> Result<(), Finding> {
         request: probe::request(&question.bytes, &kit.destination),
         expected_down: probe::ORIGIN_HEAD as u64 + question.claim.body_length,
     };
-    let exchange = tokio::time::timeout(CONTROL_WITHIN, kit.prober.direct(kit.origin, &job, Stopwatch::start()))
+    let carried = async {
+        let address = control_address(kit).await?;
+        Ok(kit.prober.direct(address, &job, Stopwatch::start()).await)
+    };
+    let exchange = tokio::time::timeout(CONTROL_WITHIN, carried)
         .await
-        .map_err(|_| trouble("the origin did not answer within 2 s".to_owned()))?;
+        .map_err(|_| trouble("the origin did not answer within 2 s".to_owned()))?
+        .map_err(trouble)?;
     if let Some(finding) = exchange.failure {
         return Err(trouble(finding.to_string()));
     }
     let answer = Answer::of(&exchange.received);
     let statement = answer.statement.map_err(|why| trouble(why.to_string()))?;
     check_control(kit, &statement, &nonce, answer.body_digest).map_err(|error| trouble(error.to_string()))
+}
+
+/// The way that the peers' traffic goes: whatever breaks on it breaks the control probe too.
+async fn control_address(kit: &Kit) -> Result<SocketAddr, String> {
+    if let Some(address) = kit.control {
+        return Ok(address);
+    }
+    let destination = kit.destination.as_str();
+    let mut found = tokio::net::lookup_host(destination).await.map_err(|error| format!("{destination}: {error}"))?;
+    found.next().ok_or_else(|| format!("{destination} has no address"))
 }
 
 fn check_control(kit: &Kit, statement: &[u8], nonce: &Nonce, body: Digest) -> Result<(), ClaimError> {

@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 
 use proto::{
     ids::{PeerId, ProbeId},
+    key::PublicKey,
     time::Timestamp,
 };
 
 use super::{Core, member::Member};
 use crate::{
-    decide::{self, Life},
+    decide::{self, Life, Rules},
     model::{Finding, Identity, Reason},
-    store::{PeerRow, Retention, StoreError},
-    verify::{Recheck, recheck},
+    store::{Loaded, PeerRow, Store, StoreError, StoredEvidence},
+    verify::{Demands, Recheck, recheck},
 };
 
 impl Core {
-    /// Loads every known peer. Whose evidence does not verify again starts over when it returns.
+    /// Loads every known peer. One whose evidence does not verify again starts over when it returns.
     pub(super) async fn load(&mut self) -> Result<(), StoreError> {
         let loaded = self.kit.store.peers().await?;
         for bad in &loaded.bad {
@@ -30,9 +31,10 @@ impl Core {
                 tracing::warn!(peer = %id, "a stored peer's key is not its own, so it is left out");
                 continue;
             }
-            let life = self.life_of(&row, identity, now).await?;
+            let life = life_of(&self.kit.store, &row, identity, &self.terms(), now).await?;
             let mut member = Member::new(life, row.first_seen);
             member.last_seen = row.last_seen;
+            member.probed = now;
             member.admitted = member.life.membership(now).is_some();
             self.addresses.insert(row.address, id.clone());
             self.members.insert(id.clone(), member);
@@ -43,48 +45,9 @@ impl Core {
         Ok(())
     }
 
-    async fn life_of(&self, row: &PeerRow, identity: Identity, now: Timestamp) -> Result<Life, StoreError> {
-        if row.standing != decide::VERIFIED {
-            return Ok(Life::registered(identity));
-        }
-        let evidence = match self.evidence_of(&row.id, &identity).await? {
-            Ok(evidence) => evidence,
-            Err(finding) => {
-                tracing::warn!(peer = %row.id, %finding, "stored evidence does not verify again");
-                return Ok(Life::registered(identity));
-            }
-        };
-        Ok(Life::restored(identity, evidence, now).unwrap_or_else(|(life, finding)| {
-            tracing::info!(peer = %row.id, reason = %finding.reason, "membership not restored");
-            life
-        }))
-    }
-
-    /// The newest proofs, as many as an admission takes and until they cover every protocol; the latest verdict must still
-    /// speak of a member.
-    async fn evidence_of(&self, id: &PeerId, identity: &Identity) -> Result<Result<Vec<Recheck>, Finding>, StoreError> {
-        let invalid = |detail: String| Ok(Err(Finding::new(Reason::EvidenceInvalid, detail)));
-        let stored = self.kit.store.recent_evidence(id, EVIDENCE_LOOKED_AT).await?;
-        if let Some(bad) = stored.bad.first() {
-            return invalid(format!("row {}: {}", bad.id, bad.why));
-        }
-        let needed = self.kit.policy.rules.proofs_for(identity) as usize;
-        let mut proofs: Vec<Recheck> = Vec::new();
-        for row in stored.rows {
-            match recheck(&row.evidence, &self.kit.keys.root_public, self.kit.policy.demands) {
-                Ok(found) if proofs.iter().any(|known| known.verdict.probe == found.verdict.probe) => {
-                    return invalid("one probe is stored twice".to_owned());
-                }
-                Ok(found) => proofs.push(found),
-                // A probe that failed or said nothing: it proves nothing, and takes nothing away by itself.
-                Err(finding) if finding.reason != Reason::EvidenceInvalid => continue,
-                Err(finding) => return Ok(Err(finding)),
-            }
-            if proofs.len() >= needed && covers(&proofs, identity) {
-                break;
-            }
-        }
-        Ok(Ok(proofs))
+    fn terms(&self) -> Terms {
+        let policy = &self.kit.policy;
+        Terms { root: self.kit.keys.root_public, demands: policy.demands, rules: policy.rules }
     }
 
     /// The probes whose evidence a live lease rests on.
@@ -100,7 +63,7 @@ impl Core {
             return;
         }
         self.pruned = now;
-        let pruned = self.kit.store.prune(now, &Retention::default(), &self.leaned_on()).await;
+        let pruned = self.kit.store.prune(now, &self.kit.policy.retention, &self.leaned_on()).await;
         self.note_store(pruned);
     }
 
@@ -112,7 +75,7 @@ impl Core {
             .members
             .iter()
             .filter(|(id, member)| {
-                !member.busy && self.roster.by_peer(id).is_none() && now >= member.last_seen.plus(kept)
+                member.busy.is_none() && self.roster.by_peer(id).is_none() && now >= member.last_seen.plus(kept)
             })
             .map(|(id, _)| id.clone())
             .take(FORGOTTEN_AT_ONCE)
@@ -133,6 +96,71 @@ impl Core {
         }
         self.publish();
     }
+}
+
+/// What stored evidence is measured by.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The key that signs keysets.
+    pub root: PublicKey,
+    /// What proofs must show.
+    pub demands: Demands,
+    /// Admission.
+    pub rules: Rules,
+}
+
+/// A peer's life after a restart: a member only if the store's evidence proves it anew, whatever the row says.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn life_of(
+    store: &Store,
+    row: &PeerRow,
+    identity: Identity,
+    terms: &Terms,
+    now: Timestamp,
+) -> Result<Life, StoreError> {
+    if row.standing != decide::VERIFIED {
+        return Ok(Life::registered(identity));
+    }
+    let stored = store.recent_evidence(&row.id, EVIDENCE_LOOKED_AT).await?;
+    let proofs = match proofs(stored, &identity, terms) {
+        Ok(proofs) => proofs,
+        Err(finding) => {
+            tracing::warn!(peer = %row.id, %finding, "stored evidence does not verify again");
+            return Ok(Life::registered(identity));
+        }
+    };
+    Ok(Life::restored(identity, proofs, now).unwrap_or_else(|(life, finding)| {
+        tracing::info!(peer = %row.id, reason = %finding.reason, "membership not restored");
+        life
+    }))
+}
+
+/// The newest proofs, as many as an admission takes and until they cover every protocol. One bad file among them and there
+/// are none: whoever changed it may have changed more.
+fn proofs(stored: Loaded<StoredEvidence>, identity: &Identity, terms: &Terms) -> Result<Vec<Recheck>, Finding> {
+    let invalid = |detail: String| Finding::new(Reason::EvidenceInvalid, detail);
+    if let Some(bad) = stored.bad.first() {
+        return Err(invalid(format!("row {}: {}", bad.id, bad.why)));
+    }
+    let needed = usize::try_from(terms.rules.proofs_for(identity)).unwrap_or(usize::MAX);
+    let mut proofs: Vec<Recheck> = Vec::new();
+    for row in stored.rows {
+        match recheck(&row.evidence, &terms.root, terms.demands) {
+            Ok(found) if proofs.iter().any(|known| known.verdict.probe == found.verdict.probe) => {
+                return Err(invalid("one probe is stored twice".to_owned()));
+            }
+            Ok(found) => proofs.push(found),
+            // A probe that failed or said nothing proves nothing.
+            Err(finding) if finding.reason != Reason::EvidenceInvalid => continue,
+            Err(finding) => return Err(finding),
+        }
+        if proofs.len() >= needed && covers(&proofs, identity) {
+            return Ok(proofs);
+        }
+    }
+    Err(invalid("fewer proofs are stored than an admission takes".to_owned()))
 }
 
 fn covers(proofs: &[Recheck], identity: &Identity) -> bool {

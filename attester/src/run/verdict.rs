@@ -21,8 +21,9 @@ impl Core {
     pub(super) async fn conclude(&mut self, probed: Probed) {
         let now = self.kit.clock.now();
         let id = probed.peer.clone();
+        self.origin_well = probed.origin_well.unwrap_or(self.origin_well);
         let Some(mut member) = self.members.remove(&id) else { return };
-        member.busy = false;
+        member.busy = None;
         member.probed = now;
         let before = member.admitted && member.life.membership(now).is_some();
         let (outcome, finding) = outcome_of(&probed);

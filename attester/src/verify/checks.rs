@@ -239,6 +239,11 @@ fn v2_statement(case: &Case<'_>, keyset: &Keyset, plan: &Plan, seen: &Observatio
     if statement.body_length != seen.body || statement.body_digest != seen.body_digest {
         return Err(Reason::BodyAltered.into());
     }
+    // The statement cannot sign the head that it stands in; but there is only one head that it may stand in.
+    let head = probe::answer_head(bytes, statement.body_length);
+    if head.is_none_or(|head| Digest::of(&head) != seen.head_digest) {
+        return Err(Finding::new(Reason::HeadAltered, "another head than the destination's"));
+    }
     Ok(statement)
 }
 

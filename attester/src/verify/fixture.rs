@@ -180,6 +180,8 @@ impl Probe {
             body_digest: Digest::of(&self.body),
         };
         (self.bend_statement)(&mut statement);
+        let statement = sign(&statement, &self.origin).unwrap();
+        let head = probe::answer_head(&statement, self.challenge.body_length).unwrap();
         let mut observation = Observation {
             issuer: self.prober.public().thumbprint(),
             subject,
@@ -200,6 +202,7 @@ impl Probe {
             body_digest: Digest::of(&self.body),
             started: self.challenge.issued_at.start(),
             phases: BTreeMap::from([(Phase::FirstByte.number(), 2_000), (Phase::Complete.number(), 102_000)]),
+            head_digest: Digest::of(&head),
         };
         (self.bend_observation)(&mut observation);
         let mut receipt = Receipt {
@@ -226,7 +229,7 @@ impl Probe {
             registration: signed(sign(&self.registration, &self.peer).unwrap()),
             announcement: signed(sign(&announcement, &self.attester).unwrap()),
             challenge: signed(challenge),
-            statement: signed(sign(&statement, &self.origin).unwrap()),
+            statement: signed(statement),
             observation: signed(sign(&observation, &self.prober).unwrap()),
             receipt: if self.without_receipt {
                 None

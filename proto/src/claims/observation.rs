@@ -50,6 +50,8 @@ claim_map! {
         -65547 => started: Timestamp,
         /// Microseconds from the beginning to the end of each phase, by the phase's number.
         -65548 => phases: BTreeMap<u64, u64>,
+        /// SHA-256 of the first 1,024 bytes received: the answer's head.
+        -65549 => head_digest: Digest,
     }
 }
 

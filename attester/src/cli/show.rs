@@ -1,0 +1,177 @@
+//! How things look: tables, JSON lines, times.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Duration,
+};
+
+use comfy_table::{Table, presets};
+use console::Style;
+use proto::time::Timestamp;
+
+use super::Failure;
+
+/// Writes to standard output. A reader that has gone away (`| head`) is no failure.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Objects, one a line.
+pub(super) fn lines(objects: &[serde_json::Value]) -> String {
+    objects.iter().map(|object| format!("{object}\n")).collect()
+}
+
+/// A plain table. Each row comes with the standing or outcome that gives it its colour, on a terminal.
+pub(super) fn table<const N: usize>(header: [&str; N], rows: Vec<(&str, [String; N])>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.to_vec());
+    let mut styles = vec![Style::new().bold()];
+    for (tone, row) in rows {
+        styles.push(tone_of(tone));
+        table.add_row(row.to_vec());
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let colour = is_coloured();
+    // Cells hold no line breaks, so that each row is one line.
+    let painted = table.lines().zip(styles).map(|(line, style)| {
+        let line = line.trim_end();
+        format!("{}\n", style.force_styling(colour).apply_to(line))
+    });
+    painted.collect()
+}
+
+/// A heading in front of a table.
+pub(super) fn heading(text: &str) -> String {
+    format!(
+        "\n{}\n",
+        Style::new()
+            .bold()
+            .underlined()
+            .force_styling(is_coloured())
+            .apply_to(text)
+    )
+}
+
+/// A standing or outcome in its colour.
+pub(super) fn toned(word: &str) -> String {
+    tone_of(word).force_styling(is_coloured()).apply_to(word).to_string()
+}
+
+fn tone_of(word: &str) -> Style {
+    match word {
+        "verified" | "proved" => Style::new().green(),
+        "suspended" | "refused" | "failed" => Style::new().red(),
+        "inconclusive" => Style::new().yellow(),
+        "retired" => Style::new().dim(),
+        _ => Style::new(),
+    }
+}
+
+/// See <https://no-color.org>: set and not empty means none.
+fn is_coloured() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A time as people read it: UTC, to the second.
+pub(super) fn clock_time(time: Timestamp) -> String {
+    let (date, seconds) = split(time);
+    format!("{date} {}", time_of_day(seconds))
+}
+
+/// A time as programs read it: RFC 3339, UTC, to the microsecond.
+pub(super) fn rfc3339(time: Timestamp) -> String {
+    let (date, seconds) = split(time);
+    format!("{date}T{}.{:06}Z", time_of_day(seconds), time.as_micros() % 1_000_000)
+}
+
+/// A length of time, to two units: `4m 12s`.
+pub(super) fn length(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let [days, hours, minutes] = [seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60];
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
+
+fn time_of_day(seconds: u64) -> String {
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// The date of a time in the Gregorian calendar, and the seconds since its midnight.
+fn split(time: Timestamp) -> (String, u64) {
+    let seconds = time.seconds().as_u64();
+    let days = seconds / 86_400;
+    // The calendar repeats after 400 years, wherever one begins to count.
+    let mut year = 1970 + days / DAYS_IN_400_YEARS * 400;
+    let mut day = days % DAYS_IN_400_YEARS;
+    let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    while day >= 365 + u64::from(is_leap(year)) {
+        day -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if day < length {
+            break;
+        }
+        day -= length;
+        month += 1;
+    }
+    (format!("{year:04}-{month:02}-{:02}", day + 1), seconds % 86_400)
+}
+
+const DAYS_IN_400_YEARS: u64 = 146_097;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00:00"),
+            (951_782_400, "2000-02-29 00:00:00"),
+            (951_868_799, "2000-02-29 23:59:59"),
+            (978_307_199, "2000-12-31 23:59:59"),
+            (1_709_164_800, "2024-02-29 00:00:00"),
+            (1_767_225_600, "2026-01-01 00:00:00"),
+            (4_107_542_400, "2100-03-01 00:00:00"),
+            (13_574_563_200, "2400-02-29 00:00:00"),
+        ] {
+            assert_eq!(clock_time(Timestamp::from_secs(seconds)), expected, "{seconds}");
+        }
+        assert_eq!(
+            rfc3339(Timestamp::from_micros(951_782_400_000_042)),
+            "2000-02-29T00:00:00.000042Z"
+        );
+        assert!(clock_time(Timestamp::from_micros(u64::MAX)).starts_with("586524-"));
+    }
+
+    #[test]
+    fn lengths_have_two_units() {
+        let of = |seconds| length(Duration::from_secs(seconds));
+        assert_eq!(
+            [of(0), of(59), of(252), of(7260), of(183_600)],
+            ["0s", "59s", "4m 12s", "2h 1m", "2d 3h"]
+        );
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each_row() {
+        let rows = vec![
+            ("verified", ["a".to_owned(), "long cell".to_owned()]),
+            ("", ["bcd".to_owned(), String::new()]),
+        ];
+        assert_eq!(table(["ONE", "TWO"], rows), "ONE  TWO\na    long cell\nbcd\n");
+        assert_eq!(table(["ONE"], vec![]), "ONE\n");
+    }
+}

@@ -1,0 +1,218 @@
+//! Whether a registration may be believed: the rules that need no look at the world (DESIGN 4.2, step 1). Whether the
+//! claimed address also answers with the claimed key is for the core to try.
+
+use std::{net::IpAddr, time::Duration};
+
+use proto::{
+    checked::Signed,
+    claims::Registration,
+    ids::{ChannelBinding, Nonce, PeerId, Thumbprint},
+    time::Timestamp,
+};
+
+use crate::model::{Finding, Reason};
+
+use super::reserved;
+
+/// What a registration is held against: the session that it came in.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The attester key that signed the welcome.
+    pub attester: Thumbprint,
+    /// The welcome's nonce.
+    pub session: Nonce,
+    /// The channel binding of the session's connection.
+    pub channel_binding: ChannelBinding,
+    /// Where that connection comes from.
+    pub source: IpAddr,
+    /// Whether peers may be at reserved addresses (tests, private networks).
+    pub allow_private: bool,
+    /// The attester's clock when the registration arrived.
+    pub now: Timestamp,
+}
+
+/// A registration that keeps the rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// The claim.
+    pub registration: Registration,
+    /// The token that CONNECT clients must present, if one is needed.
+    pub connect_token: Option<String>,
+}
+
+/// A registration that does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Who signed it, when its signature holds.
+    pub peer: Option<PeerId>,
+    /// Which rule it breaks, the first in order.
+    pub finding: Finding,
+}
+
+/// Checks a registration and the CONNECT token beside it.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn admit(raw: &[u8], connect_token: &str, terms: &Terms) -> Result<Admitted, Refused> {
+    let unreadable = |detail: String| Refused { peer: None, finding: Finding::new(Reason::RegistrationInvalid, detail) };
+    let signed = Signed::<Registration>::parse(raw).map_err(|error| unreadable(error.to_string()))?;
+    let signer = signed.key_id().peer_id();
+    let timely = signed.verify_with_own_key().map_err(|error| unreadable(error.to_string()))?;
+    let refused = |reason, detail: &str| Refused { peer: Some(signer.clone()), finding: Finding::new(reason, detail) };
+    let registration =
+        timely.at(terms.now, LEEWAY).map_err(|error| refused(Reason::RegistrationSession, &error.to_string()))?;
+    if let Some((reason, detail)) = broken_rule(&registration, terms) {
+        return Err(refused(reason, &detail));
+    }
+    let connect_token = readable_token(connect_token).map_err(|told| refused(Reason::RegistrationInvalid, told))?;
+    Ok(Admitted { registration, connect_token })
+}
+
+fn broken_rule(registration: &Registration, terms: &Terms) -> Option<(Reason, String)> {
+    let claimed = registration.address.0.ip();
+    let source = terms.source.to_canonical();
+    if registration.audience != terms.attester {
+        Some((Reason::RegistrationSession, "it is for another attester".to_owned()))
+    } else if registration.session != terms.session {
+        Some((Reason::RegistrationSession, "it repeats another session's nonce".to_owned()))
+    } else if registration.channel_binding != terms.channel_binding {
+        Some((Reason::Relay, "the channel bindings of the two ends differ".to_owned()))
+    } else if claimed != source {
+        Some((Reason::AddressNotSource, format!("claimed {claimed}, the session comes from {source}")))
+    } else if !terms.allow_private && !reserved::is_public(claimed) {
+        Some((Reason::AddressReserved, format!("claimed {claimed}")))
+    } else {
+        None
+    }
+}
+
+/// The token travels in a header of CONNECT requests, whose ends are trimmed.
+fn readable_token(token: &str) -> Result<Option<String>, &'static str> {
+    if token.len() > MAX_TOKEN {
+        return Err("the CONNECT token is longer than 256 bytes");
+    }
+    if !token.bytes().all(|byte| matches!(byte, b' '..=b'~')) || token.trim() != token {
+        return Err("the CONNECT token is not printable ASCII, or begins or ends with a space");
+    }
+    Ok((!token.is_empty()).then(|| token.to_owned()))
+}
+
+const MAX_TOKEN: usize = 256;
+/// The agent signs in terms of the welcome's clock, which it reads a moment after it was written.
+const LEEWAY: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proto::{
+        checked::sign,
+        claims::{KeyBytes, Protocol, Protocols},
+        ids::{Address, Pin},
+        key::SigningKey,
+        time::Seconds,
+    };
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn peer() -> SigningKey {
+        SigningKey::from_seed(&[5; 32])
+    }
+
+    fn terms() -> Terms {
+        Terms {
+            attester: SigningKey::from_seed(&[1; 32]).public().thumbprint(),
+            session: Nonce::from_bytes([2; 32]),
+            channel_binding: ChannelBinding::from_bytes([3; 32]),
+            source: "8.8.8.8".parse().unwrap(),
+            allow_private: false,
+            now: Timestamp::from_secs(NOW),
+        }
+    }
+
+    fn registration() -> Registration {
+        let (key, terms) = (peer().public(), terms());
+        Registration {
+            issuer: key.thumbprint(),
+            subject: key.thumbprint(),
+            audience: terms.attester,
+            expires: Seconds::new(NOW + 60),
+            issued_at: Seconds::new(NOW),
+            session: terms.session,
+            key: KeyBytes(*key.as_bytes()),
+            address: Address("8.8.8.8:443".parse().unwrap()),
+            protocols: Protocols::new([Protocol::Enproxy]).unwrap(),
+            pin: Pin::from_bytes([4; 32]),
+            channel_binding: terms.channel_binding,
+            software: "test 1".to_owned(),
+            peer_time: Timestamp::from_secs(NOW),
+        }
+    }
+
+    fn signed(adjust: impl FnOnce(&mut Registration)) -> Vec<u8> {
+        let mut registration = registration();
+        adjust(&mut registration);
+        sign(&registration, &peer()).unwrap()
+    }
+
+    #[test]
+    fn an_honest_registration_is_admitted() {
+        let admitted = admit(&signed(|_| {}), "", &terms()).unwrap();
+        assert_eq!(admitted, Admitted { registration: registration(), connect_token: None });
+        let token = admit(&signed(|_| {}), "a token", &terms()).unwrap().connect_token;
+        assert_eq!(token.as_deref(), Some("a token"));
+        let mapped = Terms { source: "::ffff:8.8.8.8".parse().unwrap(), ..terms() };
+        assert!(admit(&signed(|_| {}), "", &mapped).is_ok());
+        for (issued, expires) in [(NOW + 2, NOW + 3), (NOW - 5, NOW - 1)] {
+            let at_the_edge = signed(|it| (it.issued_at, it.expires) = (Seconds::new(issued), Seconds::new(expires)));
+            assert!(admit(&at_the_edge, "", &terms()).is_ok());
+        }
+        let private = Terms { source: "127.0.0.1".parse().unwrap(), allow_private: true, ..terms() };
+        assert!(admit(&signed(|it| it.address = Address("127.0.0.1:443".parse().unwrap())), "", &private).is_ok());
+    }
+
+    #[test]
+    fn each_rule_has_its_reason_and_says_who_broke_it() {
+        let address = |text: &str| Address(text.parse().unwrap());
+        let local = Terms { source: "10.0.0.1".parse().unwrap(), ..terms() };
+        let v6 = Terms { source: "2001:db8::1".parse().unwrap(), ..terms() };
+        for (raw, terms, reason, detail) in [
+            (signed(|it| it.audience = it.issuer), terms(), Reason::RegistrationSession, "another attester"),
+            (signed(|it| it.session = Nonce::from_bytes([9; 32])), terms(), Reason::RegistrationSession, "nonce"),
+            (signed(|it| it.issued_at = Seconds::new(NOW + 3)), terms(), Reason::RegistrationSession, "not valid before"),
+            (signed(|it| it.expires = Seconds::new(NOW - 2)), terms(), Reason::RegistrationSession, "expired"),
+            (signed(|it| it.channel_binding = ChannelBinding::from_bytes([9; 32])), terms(), Reason::Relay, "differ"),
+            (signed(|it| it.address = address("8.8.4.4:443")), terms(), Reason::AddressNotSource, "from 8.8.8.8"),
+            (signed(|it| it.address = address("10.0.0.1:443")), local, Reason::AddressReserved, "10.0.0.1"),
+            (signed(|it| it.address = address("[2001:db8::1]:443")), v6, Reason::AddressReserved, "2001:db8::1"),
+        ] {
+            let refused = admit(&raw, "", &terms).unwrap_err();
+            assert_eq!(refused.finding.reason, reason, "{refused:?}");
+            assert!(refused.finding.detail().contains(detail), "{refused:?}");
+            assert_eq!(refused.peer, Some(peer().public().peer_id()));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_names_nobody() {
+        let mut altered = signed(|_| {});
+        *altered.last_mut().unwrap() ^= 1;
+        let stranger = sign(&registration(), &SigningKey::from_seed(&[6; 32])).unwrap();
+        for raw in [altered, stranger, Vec::new(), vec![0xd2; 5000], signed(|_| {})[1..].to_vec()] {
+            let refused = admit(&raw, "", &terms()).unwrap_err();
+            assert_eq!((refused.finding.reason, refused.peer), (Reason::RegistrationInvalid, None));
+        }
+    }
+
+    #[test]
+    fn a_token_fits_a_header() {
+        let long = "x".repeat(257);
+        for token in [" a", "a ", "a\r\nb: c", "ä", "\u{7f}", &long] {
+            let refused = admit(&signed(|_| {}), token, &terms()).unwrap_err();
+            assert_eq!(refused.finding.reason, Reason::RegistrationInvalid);
+            assert!(refused.finding.detail().contains("CONNECT token"), "{refused:?}");
+        }
+        assert!(admit(&signed(|_| {}), &long[1..], &terms()).is_ok());
+    }
+}
