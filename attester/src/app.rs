@@ -1,6 +1,6 @@
 //! The one wiring file: binds every edge, restores state, runs them under one stop token, and drains.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use proto::{
     ids::Destination,
@@ -45,6 +45,7 @@ pub struct App {
     health: watch::Sender<Health>,
     begin: Timestamp,
     clock: Clock,
+    handout: Handout,
 }
 
 /// Where an attester listens.
@@ -94,6 +95,8 @@ impl App {
     /// The first part that cannot start.
     pub async fn bind(config: &Config, clock: Clock, mut rng: StdRng) -> Result<Self, AppError> {
         let keys = Keys::load(&config.keys_folder(), clock.now()).map_err(AppError::Keys)?;
+        let root = keys.root_public;
+        let handout = Handout::of(keys, config.keys_folder());
         let store = Store::open(&config.state_file()).await.map_err(AppError::Store)?;
         let policy = policy(config);
         let (zone, rotations) = (policy.zone.zone.clone(), policy.zone.rotations());
@@ -105,32 +108,28 @@ impl App {
         let (reconciler, publication) = Reconciler::new(dns.publisher(), Timing::default());
         let reconciled = publication.reconciled();
 
-        let origin_keys = OriginKeys { keyset: keys.keyset.clone(), origin: keys.origin.clone() };
         let origin_part = origin::Config {
             listen: config.origin.listen,
             destination: config.origin.destination.clone(),
             ..origin::Config::default()
         };
-        let origin = Origin::bind(&origin_part, constant(origin_keys), clock.clone(), &mut rng)
+        let origin = Origin::bind(&origin_part, handout.origin.subscribe(), clock.clone(), &mut rng)
             .await
             .map_err(AppError::Origin)?;
-        let session_keys =
-            SessionKeys { keyset: keys.keyset_bytes.clone().into(), attester: keys.attester.clone() };
         let (session, events) =
-            SessionServer::bind(&session_part(config), constant(session_keys), clock.clone(), fork(&mut rng))
+            SessionServer::bind(&session_part(config), handout.session.subscribe(), clock.clone(), fork(&mut rng))
                 .await
                 .map_err(AppError::Session)?;
         let (health, healths) = watch::channel(Health::default());
         let status = Status::bind(config.admin.listen, healths).await.map_err(AppError::Status)?;
 
-        let root = keys.root_public;
         let limits = Limits { connect: config.probe.connect, tls: config.probe.tls, total: config.probe.total };
         let kit = Kit {
             store: store.clone(),
             publication,
             resolver: Resolver::new(config.dns.asked_at.unwrap_or_else(|| reachable(dns.addr())), None, RESOLVE_WITHIN, fork(&mut rng)),
             prober: Prober::new(config.probe.source, limits),
-            keys: Arc::new(keys),
+            keys: handout.all.subscribe(),
             arrivals: origin.arrivals(),
             control: config.origin.control,
             destination: origin.destination().clone(),
@@ -162,6 +161,7 @@ impl App {
             health,
             begin,
             clock,
+            handout,
         })
     }
 
@@ -191,6 +191,7 @@ impl App {
         tasks.spawn(self.origin.run(back.clone()));
         tasks.spawn(self.status.run(back.clone()));
         tasks.spawn(watch_health(self.pulses, self.reconciled, self.health, back.clone()));
+        tasks.spawn(self.handout.renew(self.clock.clone(), back.clone()));
         // A restarted origin refuses challenges older than itself, and challenges carry whole seconds.
         let wait = self.begin.since(self.clock.now());
         let session = self.session.run(front.clone());
@@ -309,11 +310,54 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Keys that do not change while this process runs. Rotation comes with `attester keys`.
-fn constant<T>(value: T) -> watch::Receiver<Arc<T>> {
-    watch::channel(Arc::new(value)).1
+/// The keys as each part has them, and where they come from.
+struct Handout {
+    folder: PathBuf,
+    all: watch::Sender<Arc<Keys>>,
+    origin: watch::Sender<Arc<OriginKeys>>,
+    session: watch::Sender<Arc<SessionKeys>>,
 }
 
+impl Handout {
+    fn of(keys: Keys, folder: PathBuf) -> Self {
+        Self {
+            folder,
+            origin: watch::Sender::new(Arc::new(origin_keys(&keys))),
+            session: watch::Sender::new(Arc::new(session_keys(&keys))),
+            all: watch::Sender::new(Arc::new(keys)),
+        }
+    }
+
+    /// Loads the keys again now and then: a keyset in the second half of its life is signed anew by that.
+    async fn renew(self, clock: Clock, token: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = tokio::time::sleep(KEYS_LOOKED_AT) => {}
+            }
+            match Keys::load(&self.folder, clock.now()) {
+                Ok(keys) if keys.keyset_bytes != self.all.borrow().keyset_bytes => {
+                    self.origin.send_replace(Arc::new(origin_keys(&keys)));
+                    self.session.send_replace(Arc::new(session_keys(&keys)));
+                    self.all.send_replace(Arc::new(keys));
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "the keys cannot be read again: the keyset is not renewed"),
+            }
+        }
+    }
+}
+
+fn origin_keys(keys: &Keys) -> OriginKeys {
+    OriginKeys { keyset: keys.keyset.clone(), origin: keys.origin.clone() }
+}
+
+fn session_keys(keys: &Keys) -> SessionKeys {
+    SessionKeys { keyset: keys.keyset_bytes.clone().into(), attester: keys.attester.clone() }
+}
+
+/// How often the key files are looked at.
+const KEYS_LOOKED_AT: Duration = Duration::from_secs(3600);
 /// Longest drain at a stop.
 pub const DRAIN: Duration = Duration::from_secs(5);
 const RESOLVE_WITHIN: Duration = Duration::from_secs(2);

@@ -19,3 +19,5 @@ pub mod keys;
 pub mod telemetry;
 pub mod status;
 pub mod cli;
+pub mod run;
+pub mod app;

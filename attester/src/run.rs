@@ -25,7 +25,7 @@ use crate::{
     plan::{self, Pace},
     publish::Publication,
     resolve::Resolver,
-    session::{How, SessionEvent, SessionId, roster::Roster},
+    session::{How, Roster, SessionEvent, SessionId},
     store::{RejectionRow, Retention, Store},
     verify::Demands,
     zone::{self, ZonePlan},
@@ -52,8 +52,8 @@ pub struct Kit {
     pub resolver: Resolver,
     /// The get mode client.
     pub prober: Prober,
-    /// The attester's keys.
-    pub keys: Arc<Keys>,
+    /// The attester's keys as they are now; the keyset is signed anew while the attester runs.
+    pub keys: watch::Receiver<Arc<Keys>>,
     /// What the origin saw.
     pub arrivals: Arrivals,
     /// Where control probes go; the destination, resolved as peers resolve it, when `None`.
@@ -64,6 +64,13 @@ pub struct Kit {
     pub clock: Clock,
     /// The rules.
     pub policy: Policy,
+}
+
+impl Kit {
+    /// The keys as they are now.
+    fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.borrow())
+    }
 }
 
 /// The rules of one attester.
@@ -120,6 +127,7 @@ pub struct Core {
     reach: Arc<Semaphore>,
     in_flight: usize,
     errands: u64,
+    keyset_sent: Vec<u8>,
     rng: StdRng,
     pulse: watch::Sender<Pulse>,
     store_well: bool,
@@ -141,6 +149,7 @@ impl Core {
     /// When the store cannot be read.
     pub async fn restore(kit: Kit, rng: StdRng) -> Result<(Self, watch::Receiver<Pulse>), crate::store::StoreError> {
         let (reports, inbox) = mpsc::channel(REPORTS);
+        let keyset_sent = kit.keys().keyset_bytes.clone();
         let (pulse, pulses) = watch::channel(Pulse { store_well: true, origin_well: true, ..Pulse::default() });
         let mut core = Self {
             kit: Arc::new(kit),
@@ -155,6 +164,7 @@ impl Core {
             reach: Arc::new(Semaphore::new(REACH_AT_ONCE)),
             in_flight: 0,
             errands: 0,
+            keyset_sent,
             rng,
             pulse,
             store_well: true,
@@ -361,8 +371,22 @@ impl Core {
 
     async fn housekeep(&mut self) {
         self.flush_rejections().await;
+        self.pass_keyset_on();
         self.forget_the_gone().await;
         self.prune().await;
+    }
+
+    /// Sends a keyset that was signed anew to every agent.
+    fn pass_keyset_on(&mut self) {
+        let keys = self.kit.keys();
+        if keys.keyset_bytes != self.keyset_sent {
+            self.keyset_sent = keys.keyset_bytes.clone();
+            for session in self.roster.iter() {
+                if let Err(finding) = session.send_keyset(keys.keyset_bytes.clone().into()) {
+                    tracing::debug!(peer = %session.peer(), %finding, "the keyset could not be sent");
+                }
+            }
+        }
     }
 
     /// Whether a write succeeded. The first failure is told; health shows it until a write succeeds again.

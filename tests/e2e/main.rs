@@ -1,1 +1,6 @@
-//! Placeholder.
+//! End to end: a real attester and real peers, honest and hostile, over real sockets.
+
+mod admit;
+mod layering;
+mod refuse;
+mod relay;

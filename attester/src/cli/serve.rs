@@ -2,8 +2,16 @@
 
 use std::{path::Path, process::ExitCode};
 
-use super::Failure;
-use crate::{config::Config, telemetry};
+use proto::time::Clock;
+use rand::{SeedableRng, rngs::StdRng};
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, show};
+use crate::{
+    app::{Addresses, App},
+    config::Config,
+    telemetry,
+};
 
 /// Serves until the process is told to stop.
 pub(super) fn serve(file: &Path) -> Result<ExitCode, Failure> {
@@ -15,13 +23,46 @@ pub(super) fn serve(file: &Path) -> Result<ExitCode, Failure> {
 }
 
 async fn run(config: &Config) -> Result<ExitCode, Failure> {
-    let _ = config;
-    Err(Failure::State {
-        source: anyhow::anyhow!("serving is not wired yet"),
-    })
+    let token = CancellationToken::new();
+    // Before anything is opened, so that no moment is left in which a signal kills without a drain.
+    let stop = stop_signal().map_err(|source| Failure::state("cannot listen for signals", source))?;
+    let rng = StdRng::try_from_rng(&mut rand::rngs::SysRng)
+        .map_err(|source| Failure::state("the system gives no random numbers", source))?;
+    // Boxed: the futures of a whole attester are large.
+    let app = Box::pin(App::bind(config, Clock::system(), rng)).await;
+    let app = app.map_err(|source| Failure::State { source: source.into() })?;
+    show::print(&ready(app.addresses(), &app.root().to_string()))?;
+    let mut running = Box::pin(app.run(token.clone()));
+    tokio::select! {
+        () = stop => {
+            tracing::info!("told to stop: draining");
+            token.cancel();
+            running.await;
+        }
+        // It ends by itself only when a part of it did.
+        () = &mut running => {
+            let source = anyhow::anyhow!("the attester ended by itself: see its log");
+            return Err(Failure::State { source });
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-#[expect(dead_code, reason = "wired with app")]
+/// One line that says that all sockets are open, and where.
+fn ready(addresses: &Addresses, root: &str) -> String {
+    let Addresses {
+        session,
+        origin,
+        destination,
+        dns,
+        admin,
+    } = addresses;
+    format!(
+        "ready: sessions at {session}, origin at {origin} (for peers {destination}), DNS at {dns}, \
+        http://{admin}/healthz; agents pin {root}\n"
+    )
+}
+
 /// Resolves at the first SIGTERM or SIGINT.
 #[cfg(unix)]
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {

@@ -61,8 +61,9 @@ impl Member {
         if self.registration.is_empty() || !(connected || self.life.membership(now).is_some()) {
             return None;
         }
+        // A hint hastens a probe that is to come; it does not make one where there is nothing to probe yet.
+        let wait = plan::wait(&self.life, &policy.pace, &policy.rules, chance)?;
         if self.due.is_none() {
-            let wait = plan::wait(&self.life, &policy.pace, &policy.rules, chance)?;
             // A lease that was restored may have little left: it is renewed while a third of it remains.
             let renew = self.life.lease().map(|until| until.minus(policy.rules.lease / 3));
             let renew = renew.map(|renew| renew.max(self.probed.plus(policy.pace.spacing)));

@@ -61,7 +61,7 @@ pub(super) async fn run(kit: &Kit, mut errand: Errand) -> Probed {
     let mut trial = Trial {
         watch: Stopwatch::start(),
         evidence: Evidence {
-            keyset: Some(Blob(kit.keys.keyset_bytes.clone())),
+            keyset: Some(Blob(kit.keys().keyset_bytes.clone())),
             registration: Some(Blob(errand.registration.clone())),
             ..Evidence::EMPTY
         },
@@ -123,7 +123,7 @@ impl Trial {
             expected_down: probe::ORIGIN_HEAD as u64 + errand.body,
         };
         self.evidence.challenge = Some(Blob(question.bytes.clone()));
-        let mut ticket = self.announce(kit, errand, question, &job).await?;
+        let ticket = self.announce(kit, errand, question, &job).await?;
         // The announcement's way is not the client's: the phases begin here.
         self.watch = Stopwatch::start();
         self.started = kit.clock.now();
@@ -143,7 +143,7 @@ impl Trial {
         if answered_by_itself && kit.arrivals.redeemed(&question.claim.nonce).is_none() {
             return Err(Finding::new(Reason::NotForwarded, "the answer is not the destination's"));
         }
-        let Some(ticket) = &mut ticket else {
+        let Some(ticket) = ticket else {
             return Err(Finding::new(Reason::NoSession, "it still carries traffic, but nobody can sign for it"));
         };
         let (receipt, arrived) = ticket.receipt(Instant::now() + kit.policy.receipt_within).await?;
@@ -157,7 +157,7 @@ impl Trial {
             .await
             .map_err(|error| Finding::new(Reason::AttesterFailed, error.to_string()))?;
         verify(&Case {
-            root: &kit.keys.root_public,
+            root: &kit.keys().root_public,
             evidence: &self.evidence,
             receipt_arrived: arrived,
             clock_offset: errand.clock_offset,
@@ -188,7 +188,7 @@ impl Trial {
             up: job.request.len() as u64,
             down: job.expected_down,
         };
-        let bytes = sign(&announcement, &kit.keys.attester).map_err(own_claim)?;
+        let bytes = sign(&announcement, &kit.keys().attester).map_err(own_claim)?;
         self.evidence.announcement = Some(Blob(bytes.clone()));
         let mut ticket = session.announce(claim.probe, bytes)?;
         ticket.acked(Instant::now() + ACK_WITHIN).await?;
@@ -222,7 +222,7 @@ impl Trial {
         let pin = exchange.pin.ok_or_else(|| Finding::new(Reason::AttesterFailed, "an exchange without a TLS key"))?;
         let now = kit.clock.now().seconds();
         let observation = Observation {
-            issuer: kit.keys.prober.public().thumbprint(),
+            issuer: kit.keys().prober.public().thumbprint(),
             subject: question.claim.subject,
             audience: question.claim.issuer,
             expires: Seconds::new(now.as_u64() + OBSERVATION_LASTS),
@@ -243,7 +243,7 @@ impl Trial {
             phases: self.watch.times().numbered(),
             head_digest: answer.head_digest,
         };
-        self.evidence.observation = Some(Blob(sign(&observation, &kit.keys.prober).map_err(own_claim)?));
+        self.evidence.observation = Some(Blob(sign(&observation, &kit.keys().prober).map_err(own_claim)?));
         // A missing statement is the verifier's to name (V2), but it knows less about why.
         let statement = answer.statement.map_err(|why| Finding::new(Reason::StatementInvalid, why.to_string()))?;
         if statement.len() <= proto::cbor::MAX_BYTES {
@@ -268,7 +268,7 @@ fn explain(kit: &Kit, finding: Finding, nonce: &Nonce, exchange: &Exchange) -> F
 /// clock of the attester are well.
 async fn control(kit: &Kit, rng: &mut StdRng) -> Result<(), Finding> {
     let trouble = |detail: String| Finding::new(Reason::ControlFailed, detail);
-    let subject = kit.keys.prober.public().thumbprint();
+    let subject = kit.keys().prober.public().thumbprint();
     let (probe, nonce) = (ProbeId::random(rng), Nonce::random(rng));
     let question = challenge(kit, subject, probe, nonce, kit.policy.pace.liveness_body, kit.clock.now())
         .map_err(|error| trouble(error.to_string()))?;
@@ -306,7 +306,7 @@ async fn control_address(kit: &Kit) -> Result<SocketAddr, String> {
 
 fn check_control(kit: &Kit, statement: &[u8], nonce: &Nonce, body: Digest) -> Result<(), ClaimError> {
     let signed = Signed::<Statement>::parse(statement)?;
-    let key = kit.keys.keyset.key(Role::Origin, signed.key_id(), kit.clock.now())?;
+    let key = kit.keys().keyset.key(Role::Origin, signed.key_id(), kit.clock.now())?;
     let statement = signed.verify(&key)?.at(kit.clock.now(), kit.policy.demands.clock_tolerance)?;
     if statement.nonce == *nonce && statement.body_digest == body { Ok(()) } else { Err(ClaimError::WrongKey) }
 }
@@ -322,7 +322,7 @@ fn challenge(
     let issued_at = now.seconds();
     let window = ACK_WITHIN + kit.policy.probe_total + kit.policy.receipt_within + MARGIN;
     let claim = Challenge {
-        issuer: kit.keys.attester.public().thumbprint(),
+        issuer: kit.keys().attester.public().thumbprint(),
         subject,
         audience: kit.destination.clone(),
         expires: now.plus(window).seconds(),
@@ -332,7 +332,7 @@ fn challenge(
         nonce,
         body_length,
     };
-    let bytes = sign(&claim, &kit.keys.attester)?;
+    let bytes = sign(&claim, &kit.keys().attester)?;
     Ok(Question { claim, bytes })
 }
 

@@ -47,7 +47,7 @@ impl Core {
 
     fn terms(&self) -> Terms {
         let policy = &self.kit.policy;
-        Terms { root: self.kit.keys.root_public, demands: policy.demands, rules: policy.rules }
+        Terms { root: self.kit.keys().root_public, demands: policy.demands, rules: policy.rules }
     }
 
     /// The probes whose evidence a live lease rests on.

@@ -37,7 +37,7 @@ impl Core {
 
         let draft = Draft { outcome, finding: finding.as_ref(), receipt_arrived, clock_offset };
         let claim = self.draft(&member.life, probe, &evidence, draft, now);
-        match sign(&claim, &self.kit.keys.attester) {
+        match sign(&claim, &self.kit.keys().attester) {
             Ok(bytes) => evidence.verdict = Some(Blob(bytes)),
             Err(error) => tracing::error!(%error, "a verdict cannot be signed"),
         }
@@ -89,7 +89,7 @@ impl Core {
     ) -> Verdict {
         let lasting = now.plus(self.kit.policy.rules.lease).seconds();
         Verdict {
-            issuer: self.kit.keys.attester.public().thumbprint(),
+            issuer: self.kit.keys().attester.public().thumbprint(),
             subject: life.identity().key.thumbprint(),
             expires: life.lease().map_or(lasting, Timestamp::seconds),
             issued_at: now.seconds(),

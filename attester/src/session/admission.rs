@@ -54,18 +54,30 @@ pub struct Refused {
 /// # Errors
 /// The first rule that is broken.
 pub fn admit(raw: &[u8], connect_token: &str, terms: &Terms) -> Result<Admitted, Refused> {
-    let unreadable = |detail: String| Refused { peer: None, finding: Finding::new(Reason::RegistrationInvalid, detail) };
+    let unreadable = |detail: String| Refused {
+        peer: None,
+        finding: Finding::new(Reason::RegistrationInvalid, detail),
+    };
     let signed = Signed::<Registration>::parse(raw).map_err(|error| unreadable(error.to_string()))?;
     let signer = signed.key_id().peer_id();
-    let timely = signed.verify_with_own_key().map_err(|error| unreadable(error.to_string()))?;
-    let refused = |reason, detail: &str| Refused { peer: Some(signer.clone()), finding: Finding::new(reason, detail) };
-    let registration =
-        timely.at(terms.now, LEEWAY).map_err(|error| refused(Reason::RegistrationSession, &error.to_string()))?;
+    let timely = signed
+        .verify_with_own_key()
+        .map_err(|error| unreadable(error.to_string()))?;
+    let refused = |reason, detail: &str| Refused {
+        peer: Some(signer.clone()),
+        finding: Finding::new(reason, detail),
+    };
+    let registration = timely
+        .at(terms.now, LEEWAY)
+        .map_err(|error| refused(Reason::RegistrationSession, &error.to_string()))?;
     if let Some((reason, detail)) = broken_rule(&registration, terms) {
         return Err(refused(reason, &detail));
     }
     let connect_token = readable_token(connect_token).map_err(|told| refused(Reason::RegistrationInvalid, told))?;
-    Ok(Admitted { registration, connect_token })
+    Ok(Admitted {
+        registration,
+        connect_token,
+    })
 }
 
 fn broken_rule(registration: &Registration, terms: &Terms) -> Option<(Reason, String)> {
@@ -74,11 +86,17 @@ fn broken_rule(registration: &Registration, terms: &Terms) -> Option<(Reason, St
     if registration.audience != terms.attester {
         Some((Reason::RegistrationSession, "it is for another attester".to_owned()))
     } else if registration.session != terms.session {
-        Some((Reason::RegistrationSession, "it repeats another session's nonce".to_owned()))
+        Some((
+            Reason::RegistrationSession,
+            "it repeats another session's nonce".to_owned(),
+        ))
     } else if registration.channel_binding != terms.channel_binding {
         Some((Reason::Relay, "the channel bindings of the two ends differ".to_owned()))
     } else if claimed != source {
-        Some((Reason::AddressNotSource, format!("claimed {claimed}, the session comes from {source}")))
+        Some((
+            Reason::AddressNotSource,
+            format!("claimed {claimed}, the session comes from {source}"),
+        ))
     } else if !terms.allow_private && !reserved::is_public(claimed) {
         Some((Reason::AddressReserved, format!("claimed {claimed}")))
     } else {
@@ -159,33 +177,99 @@ mod tests {
     #[test]
     fn an_honest_registration_is_admitted() {
         let admitted = admit(&signed(|_| {}), "", &terms()).unwrap();
-        assert_eq!(admitted, Admitted { registration: registration(), connect_token: None });
+        assert_eq!(
+            admitted,
+            Admitted {
+                registration: registration(),
+                connect_token: None
+            }
+        );
         let token = admit(&signed(|_| {}), "a token", &terms()).unwrap().connect_token;
         assert_eq!(token.as_deref(), Some("a token"));
-        let mapped = Terms { source: "::ffff:8.8.8.8".parse().unwrap(), ..terms() };
+        let mapped = Terms {
+            source: "::ffff:8.8.8.8".parse().unwrap(),
+            ..terms()
+        };
         assert!(admit(&signed(|_| {}), "", &mapped).is_ok());
         for (issued, expires) in [(NOW + 2, NOW + 3), (NOW - 5, NOW - 1)] {
             let at_the_edge = signed(|it| (it.issued_at, it.expires) = (Seconds::new(issued), Seconds::new(expires)));
             assert!(admit(&at_the_edge, "", &terms()).is_ok());
         }
-        let private = Terms { source: "127.0.0.1".parse().unwrap(), allow_private: true, ..terms() };
-        assert!(admit(&signed(|it| it.address = Address("127.0.0.1:443".parse().unwrap())), "", &private).is_ok());
+        let private = Terms {
+            source: "127.0.0.1".parse().unwrap(),
+            allow_private: true,
+            ..terms()
+        };
+        assert!(
+            admit(
+                &signed(|it| it.address = Address("127.0.0.1:443".parse().unwrap())),
+                "",
+                &private
+            )
+            .is_ok()
+        );
     }
 
     #[test]
     fn each_rule_has_its_reason_and_says_who_broke_it() {
         let address = |text: &str| Address(text.parse().unwrap());
-        let local = Terms { source: "10.0.0.1".parse().unwrap(), ..terms() };
-        let v6 = Terms { source: "2001:db8::1".parse().unwrap(), ..terms() };
+        let local = Terms {
+            source: "10.0.0.1".parse().unwrap(),
+            ..terms()
+        };
+        let v6 = Terms {
+            source: "2001:db8::1".parse().unwrap(),
+            ..terms()
+        };
         for (raw, terms, reason, detail) in [
-            (signed(|it| it.audience = it.issuer), terms(), Reason::RegistrationSession, "another attester"),
-            (signed(|it| it.session = Nonce::from_bytes([9; 32])), terms(), Reason::RegistrationSession, "nonce"),
-            (signed(|it| it.issued_at = Seconds::new(NOW + 3)), terms(), Reason::RegistrationSession, "not valid before"),
-            (signed(|it| it.expires = Seconds::new(NOW - 2)), terms(), Reason::RegistrationSession, "expired"),
-            (signed(|it| it.channel_binding = ChannelBinding::from_bytes([9; 32])), terms(), Reason::Relay, "differ"),
-            (signed(|it| it.address = address("8.8.4.4:443")), terms(), Reason::AddressNotSource, "from 8.8.8.8"),
-            (signed(|it| it.address = address("10.0.0.1:443")), local, Reason::AddressReserved, "10.0.0.1"),
-            (signed(|it| it.address = address("[2001:db8::1]:443")), v6, Reason::AddressReserved, "2001:db8::1"),
+            (
+                signed(|it| it.audience = it.issuer),
+                terms(),
+                Reason::RegistrationSession,
+                "another attester",
+            ),
+            (
+                signed(|it| it.session = Nonce::from_bytes([9; 32])),
+                terms(),
+                Reason::RegistrationSession,
+                "nonce",
+            ),
+            (
+                signed(|it| it.issued_at = Seconds::new(NOW + 3)),
+                terms(),
+                Reason::RegistrationSession,
+                "not valid before",
+            ),
+            (
+                signed(|it| it.expires = Seconds::new(NOW - 2)),
+                terms(),
+                Reason::RegistrationSession,
+                "expired",
+            ),
+            (
+                signed(|it| it.channel_binding = ChannelBinding::from_bytes([9; 32])),
+                terms(),
+                Reason::Relay,
+                "differ",
+            ),
+            (
+                signed(|it| it.address = address("8.8.4.4:443")),
+                terms(),
+                Reason::AddressNotSource,
+                "from 8.8.8.8",
+            ),
+            (
+                signed(|it| it.address = address("10.0.0.1:443")),
+                local,
+                Reason::AddressReserved,
+                "10.0.0.1",
+            ),
+            (
+                signed(|it| it.address = address("[2001:db8::1]:443")),
+                v6,
+                Reason::AddressReserved,
+                "2001:db8::1",
+            ),
         ] {
             let refused = admit(&raw, "", &terms).unwrap_err();
             assert_eq!(refused.finding.reason, reason, "{refused:?}");
@@ -199,9 +283,18 @@ mod tests {
         let mut altered = signed(|_| {});
         *altered.last_mut().unwrap() ^= 1;
         let stranger = sign(&registration(), &SigningKey::from_seed(&[6; 32])).unwrap();
-        for raw in [altered, stranger, Vec::new(), vec![0xd2; 5000], signed(|_| {})[1..].to_vec()] {
+        for raw in [
+            altered,
+            stranger,
+            Vec::new(),
+            vec![0xd2; 5000],
+            signed(|_| {})[1..].to_vec(),
+        ] {
             let refused = admit(&raw, "", &terms()).unwrap_err();
-            assert_eq!((refused.finding.reason, refused.peer), (Reason::RegistrationInvalid, None));
+            assert_eq!(
+                (refused.finding.reason, refused.peer),
+                (Reason::RegistrationInvalid, None)
+            );
         }
     }
 

@@ -106,7 +106,10 @@ impl SessionStream {
     /// way round.
     fn poll_must_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if self.aborted.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(io::Error::new(io::ErrorKind::ConnectionAborted, "the attester closes the connection"));
+            return Poll::Ready(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the attester closes the connection",
+            ));
         }
         if self.connection.has_stream.load(Ordering::Relaxed) {
             self.idle = None;

@@ -1,7 +1,7 @@
 //! What is said in one session, from keyset and welcome to the last word: one task, whose stages are functions that
 //! either go on or tell how the session is left.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use proto::{
     ClaimError,
@@ -13,10 +13,10 @@ use proto::{
     time::Timestamp,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::oneshot,
     time::{Instant, sleep_until, timeout, timeout_at},
 };
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use tracing::{debug, warn};
 
 use crate::{
@@ -60,10 +60,7 @@ enum Leaving {
 impl Conversation {
     /// Talks until one side leaves, tells the core and sees to it that the connection goes too.
     pub(super) async fn run(mut self) {
-        let leaving = match self.talk().await {
-            Ok(()) => return,
-            Err(leaving) => leaving,
-        };
+        let Err(leaving) = self.talk().await;
         let (last, by, how) = match leaving {
             Leaving::Gone(how) => (None, EndedBy::Agent, Some(how)),
             Leaving::Goodbye { paused } => {
@@ -71,6 +68,8 @@ impl Conversation {
                 (None, EndedBy::Agent, None)
             }
             Leaving::Ended(last) => (Some(last), EndedBy::Attester, Some(How::Dismissed)),
+            // A refused registration is the core's own doing: there is no end to tell it of.
+            Leaving::Over if self.link.is_refused() => (None, EndedBy::Refusal, None),
             Leaving::Over => (None, EndedBy::Attester, Some(How::Dismissed)),
             Leaving::Stopping => {
                 let told = "the attester stops: connect again in a moment";
@@ -79,7 +78,12 @@ impl Conversation {
         };
         self.link.finish(last, by);
         if let (Some(how), Some(peer)) = (how, self.peer.take()) {
-            self.tell(SessionEvent::Ended { peer, session: self.link.id, how }).await;
+            self.tell(SessionEvent::Ended {
+                peer,
+                session: self.link.id,
+                how,
+            })
+            .await;
         }
         // The agent has the last word in its hands before the connection is cut, unless it is very slow.
         drop(self.inbound);
@@ -87,7 +91,7 @@ impl Conversation {
         self.connection.abort.cancel();
     }
 
-    async fn talk(&mut self) -> Result<(), Leaving> {
+    async fn talk(&mut self) -> Result<Infallible, Leaving> {
         if let Some(full) = self.connection.full {
             return Err(self.refuse(None, too_many(full)));
         }
@@ -116,11 +120,17 @@ impl Conversation {
         let session = self.shared.nonce();
         let welcome = welcome(&keys.attester, session, &self.connection, self.shared.clock.now()).map_err(|error| {
             warn!(%error, "cannot sign a welcome");
-            ended(Status::internal("the attester cannot sign its welcome: its operator should look at its log"))
+            ended(Status::internal(
+                "the attester cannot sign its welcome: its operator should look at its log",
+            ))
         })?;
         let gone = |_: Finding| Leaving::Gone(self.how_gone(None));
-        self.link.send(to_agent::Message::Keyset(keys.keyset.clone())).map_err(gone)?;
-        self.link.send(to_agent::Message::Welcome(welcome.into())).map_err(gone)?;
+        self.link
+            .send(to_agent::Message::Keyset(keys.keyset.clone()))
+            .map_err(gone)?;
+        self.link
+            .send(to_agent::Message::Welcome(welcome.into()))
+            .map_err(gone)?;
         Ok(session)
     }
 
@@ -129,9 +139,9 @@ impl Conversation {
         match timeout(limit, self.next()).await {
             Ok(Ok(Message::Register(message))) => Ok(message),
             Ok(Ok(Message::Goodbye(goodbye))) => Err(leaving_with(goodbye)),
-            Ok(Ok(Message::Ack(_) | Message::Receipt(_))) => {
-                Err(ended(Status::failed_precondition("the first message of a session must be register")))
-            }
+            Ok(Ok(Message::Ack(_) | Message::Receipt(_))) => Err(ended(Status::failed_precondition(
+                "the first message of a session must be register",
+            ))),
             Ok(Err(leaving)) => Err(leaving),
             Err(_) => {
                 let told = format!("no registration came within {} s of the welcome", limit.as_secs_f32());
@@ -151,9 +161,11 @@ impl Conversation {
             allow_private: self.shared.allow_private,
             now,
         };
-        let Admitted { registration, connect_token } =
-            admission::admit(&message.registration, &message.connect_token, &terms)
-                .map_err(|Refused { peer, finding }| self.refuse(peer, finding))?;
+        let Admitted {
+            registration,
+            connect_token,
+        } = admission::admit(&message.registration, &message.connect_token, &terms)
+            .map_err(|Refused { peer, finding }| self.refuse(peer, finding))?;
         let peer = registration.issuer.peer_id();
         let (decided_in, decided) = oneshot::channel();
         let register = Register {
@@ -166,27 +178,31 @@ impl Conversation {
             answer: Answer::new(Arc::clone(&self.link), decided_in),
         };
         let deadline = Instant::now() + self.shared.limits.decide;
-        let told = timeout_at(deadline, self.shared.events.send(SessionEvent::Register(Box::new(register)))).await;
+        let told = timeout_at(
+            deadline,
+            self.shared.events.send(SessionEvent::Register(Box::new(register))),
+        )
+        .await;
         if !matches!(told, Ok(Ok(()))) {
-            return Err(self.refuse(Some(peer), Finding::new(Reason::AttesterFull, "too many registrations wait")));
+            return Err(self.refuse(
+                Some(peer),
+                Finding::new(Reason::AttesterFull, "too many registrations wait"),
+            ));
         }
         self.peer = Some(peer);
         self.decision(decided, deadline).await
     }
 
     /// Waits until the core has answered the agent, with an eye on the agent.
-    async fn decision(&mut self, mut decided: oneshot::Receiver<bool>, deadline: Instant) -> Result<(), Leaving> {
-        let undecided = || ended(Status::unavailable("the attester could not decide in time: try again"));
+    async fn decision(&mut self, decided: oneshot::Receiver<()>, deadline: Instant) -> Result<(), Leaving> {
+        let undecided = || {
+            ended(Status::unavailable(
+                "the attester could not decide about the registration: try again",
+            ))
+        };
         tokio::select! {
             biased;
-            decided = &mut decided => match decided {
-                Ok(true) => Ok(()),
-                Ok(false) => {
-                    self.peer = None; // the core refused it: there is nothing to tell it about the end
-                    Err(Leaving::Over)
-                }
-                Err(_) => Err(undecided()),
-            },
+            decided = decided => decided.map_err(|_| undecided()),
             next = self.next() => Err(match next {
                 Ok(Message::Goodbye(goodbye)) => leaving_with(goodbye),
                 Ok(_) => ended(Status::failed_precondition("wait until the registration is answered")),
@@ -209,9 +225,9 @@ impl Conversation {
                 Err(ended(Status::resource_exhausted("too many messages: slow down")))
             }
             Ok(Some(ToAttester { message: Some(message) })) => Ok(message),
-            Ok(Some(ToAttester { message: None })) => {
-                Err(ended(Status::invalid_argument("a message of no kind that this version knows")))
-            }
+            Ok(Some(ToAttester { message: None })) => Err(ended(Status::invalid_argument(
+                "a message of no kind that this version knows",
+            ))),
             Ok(None) => Err(Leaving::Gone(How::Closed)),
             Err(status) => Err(self.broken(status)),
         }
@@ -224,14 +240,19 @@ impl Conversation {
         debug!(source = %self.connection.source, %status, "a session's stream broke");
         // What tonic finds in the bytes has no source; what happened to the stream under them has one.
         if self.connection.ended().is_none() && status.source().is_none() {
-            return ended(Status::invalid_argument(format!("a message cannot be read: {}", status.message())));
+            return ended(Status::invalid_argument(format!(
+                "a message cannot be read: {}",
+                status.message()
+            )));
         }
         Leaving::Gone(self.how_gone(Some(&status)))
     }
 
     fn how_gone(&self, status: Option<&Status>) -> How {
         let reset = status.is_some_and(|status| is_reset(status));
-        self.connection.ended().unwrap_or(if reset { How::Reset } else { How::Silent })
+        self.connection
+            .ended()
+            .unwrap_or(if reset { How::Reset } else { How::Silent })
     }
 
     /// Refuses a registration, and tells the core as far as it has room.
@@ -239,13 +260,21 @@ impl Conversation {
         let source = self.connection.source;
         debug!(%source, %finding, "refused a registration");
         let last = rejected(&finding);
-        let _ = self.shared.events.try_send(SessionEvent::Rejected { source, peer, finding });
+        let _ = self
+            .shared
+            .events
+            .try_send(SessionEvent::Rejected { source, peer, finding });
         ended_with(Ok(last))
     }
 
     async fn tell_goodbye(&mut self, paused: bool) {
         if let Some(peer) = self.peer.take() {
-            self.tell(SessionEvent::Goodbye { peer, session: self.link.id, paused }).await;
+            self.tell(SessionEvent::Goodbye {
+                peer,
+                session: self.link.id,
+                paused,
+            })
+            .await;
         }
     }
 
@@ -262,12 +291,7 @@ impl Conversation {
     }
 }
 
-fn welcome(
-    key: &SigningKey,
-    session: Nonce,
-    connection: &Connection,
-    now: Timestamp,
-) -> Result<Vec<u8>, ClaimError> {
+fn welcome(key: &SigningKey, session: Nonce, connection: &Connection, now: Timestamp) -> Result<Vec<u8>, ClaimError> {
     let welcome = Welcome {
         issuer: key.public().thumbprint(),
         expires: now.plus(WELCOME_LIFETIME).seconds(),
@@ -281,7 +305,9 @@ fn welcome(
 }
 
 fn leaving_with(goodbye: Goodbye) -> Leaving {
-    Leaving::Goodbye { paused: goodbye.reason == i32::from(goodbye::Reason::Paused) }
+    Leaving::Goodbye {
+        paused: goodbye.reason == i32::from(goodbye::Reason::Paused),
+    }
 }
 
 const fn ended_with(last: Outgoing) -> Leaving {
@@ -291,3 +317,21 @@ const fn ended_with(last: Outgoing) -> Leaving {
 const fn ended(status: Status) -> Leaving {
     ended_with(Err(status))
 }
+
+fn too_many(full: Full) -> Finding {
+    Finding::new(
+        Reason::AttesterFull,
+        match full {
+            Full::Everywhere => "too many sessions",
+            Full::ForSource => "too many sessions from this address",
+        },
+    )
+}
+
+/// The client ended the stream or the connection on purpose, and not politely.
+fn is_reset(status: &Status) -> bool {
+    status.code() == Code::Cancelled
+}
+
+/// How long an offer stands.
+const WELCOME_LIFETIME: Duration = Duration::from_secs(60);

@@ -3,9 +3,7 @@
 //! A [`Link`] is what the handle, its tickets and the session's own task share. Nothing here waits for the agent's
 //! network: what does not fit into the short outgoing queue ends the session, since an agent that reads it never fills it.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use proto::{
@@ -81,10 +79,19 @@ impl SessionHandle {
                 return Err(Finding::new(Reason::AttesterFailed, told));
             }
             state.unreadable = None;
-            state.pending.push(Pending { probe, acked: Some(acked_in), receipt: Some(receipt_in) });
+            state.pending.push(Pending {
+                probe,
+                acked: Some(acked_in),
+                receipt: Some(receipt_in),
+            });
         }
         // From here on the ticket takes the entry away again, whatever happens.
-        let ticket = Ticket { link: Arc::clone(&self.link), probe, acked: Acked::Waiting(acked), receipt };
+        let ticket = Ticket {
+            link: Arc::clone(&self.link),
+            probe,
+            acked: Acked::Waiting(acked),
+            receipt,
+        };
         self.link.send(Message::Announcement(announcement.into()))?;
         Ok(ticket)
     }
@@ -173,11 +180,11 @@ impl Drop for Ticket {
 #[derive(Debug)]
 pub struct Answer {
     link: Arc<Link>,
-    decided: oneshot::Sender<bool>,
+    decided: oneshot::Sender<()>,
 }
 
 impl Answer {
-    pub(super) const fn new(link: Arc<Link>, decided: oneshot::Sender<bool>) -> Self {
+    pub(super) const fn new(link: Arc<Link>, decided: oneshot::Sender<()>) -> Self {
         Self { link, decided }
     }
 
@@ -186,17 +193,17 @@ impl Answer {
     /// # Errors
     /// [`Reason::NoSession`] when the session ended in the meantime; then its end was or will be told as well.
     pub fn send(self, decision: Result<Registered, Finding>) -> Result<(), Finding> {
-        let accepted = decision.is_ok();
         let sent = match decision {
-            Ok(Registered { peer_id, own_name }) => {
-                self.link.send(Message::Registered(attest::Registered { peer_id: peer_id.to_string(), own_name }))
-            }
+            Ok(Registered { peer_id, own_name }) => self.link.send(Message::Registered(attest::Registered {
+                peer_id: peer_id.to_string(),
+                own_name,
+            })),
             Err(finding) => {
-                self.link.finish(Some(Ok(rejected(&finding))), EndedBy::Attester);
+                self.link.finish(Some(Ok(rejected(&finding))), EndedBy::Refusal);
                 Ok(())
             }
         };
-        let _ = self.decided.send(accepted); // the session's task is gone only when the session is over
+        let _ = self.decided.send(()); // the session's task is gone only when the session is over
         sent
     }
 }
@@ -218,12 +225,23 @@ pub(super) type Outgoing = Result<ToAgent, Status>;
 pub(super) enum EndedBy {
     Agent,
     Attester,
+    /// The attester's as well: the registration was refused.
+    Refusal,
 }
 
 impl Link {
     pub(super) fn new(id: SessionId, outbound: mpsc::Sender<Outgoing>) -> Self {
-        let state = State { outbound: Some(outbound), pending: Vec::new(), unreadable: None, ended_by: EndedBy::Agent };
-        Self { id, over: CancellationToken::new(), state: Mutex::new(state) }
+        let state = State {
+            outbound: Some(outbound),
+            pending: Vec::new(),
+            unreadable: None,
+            ended_by: EndedBy::Agent,
+        };
+        Self {
+            id,
+            over: CancellationToken::new(),
+            state: Mutex::new(state),
+        }
     }
 
     /// Queues a message.
@@ -256,10 +274,19 @@ impl Link {
         self.over.cancel();
     }
 
+    /// Whether it ended with the refusal of its registration.
+    pub(super) fn is_refused(&self) -> bool {
+        self.lock().ended_by == EndedBy::Refusal
+    }
+
     /// Hands an acknowledgement to whoever announced the probe. Those of unknown probes are dropped.
     pub(super) fn acked(&self, probe: ProbeId, refusal: String) {
         let mut state = self.lock();
-        let acked = state.pending.iter_mut().find(|pending| pending.probe == probe).and_then(|it| it.acked.take());
+        let acked = state
+            .pending
+            .iter_mut()
+            .find(|pending| pending.probe == probe)
+            .and_then(|it| it.acked.take());
         drop(state);
         match acked {
             None => debug!(session = %self.id, %probe, "an acknowledgement that nobody waits for"),
@@ -282,7 +309,11 @@ impl Link {
             }
         };
         let mut state = self.lock();
-        let waiting = state.pending.iter_mut().find(|pending| pending.probe == probe).and_then(|it| it.receipt.take());
+        let waiting = state
+            .pending
+            .iter_mut()
+            .find(|pending| pending.probe == probe)
+            .and_then(|it| it.receipt.take());
         drop(state);
         match waiting {
             None => debug!(session = %self.id, %probe, "a receipt that nobody waits for"),
@@ -296,7 +327,7 @@ impl Link {
     fn session_over(&self, reason: Reason) -> Finding {
         match self.lock().ended_by {
             EndedBy::Agent => Finding::new(reason, "the session ended before"),
-            EndedBy::Attester => Finding::new(Reason::NoSession, "the attester ended the session"),
+            EndedBy::Attester | EndedBy::Refusal => Finding::new(Reason::NoSession, "the attester ended the session"),
         }
     }
 
@@ -313,7 +344,9 @@ pub(super) fn rejected(finding: &Finding) -> ToAgent {
         remedy: finding.remedy(),
         retry: finding.reason.blame() == Blame::Attester,
     };
-    ToAgent { message: Some(Message::Rejected(rejected)) }
+    ToAgent {
+        message: Some(Message::Rejected(rejected)),
+    }
 }
 
 #[derive(Debug)]

@@ -16,7 +16,11 @@ pub(super) struct Pace {
 impl Pace {
     /// One message every `interval`, and `burst` messages at once.
     pub(super) fn new(now: Instant, interval: Duration, burst: u32) -> Self {
-        Self { due: now, interval, burst: interval * burst }
+        Self {
+            due: now,
+            interval,
+            burst: interval * burst,
+        }
     }
 
     /// Whether one more message at `now` keeps the pace.

@@ -52,11 +52,11 @@ const IPV4: &[([u8; 4], u32)] = &[
 const GLOBAL_UNICAST: (Ipv6Addr, u32) = v6(0x2000, 0, 0, 3);
 
 const IPV6: &[(Ipv6Addr, u32)] = &[
-    v6(0x2001, 0, 0, 23),           // protocol assignments (RFC 2928): Teredo, benchmarks, ORCHID, AMT, AS112, …
-    v6(0x2001, 0xdb8, 0, 32),       // documentation (RFC 3849)
-    v6(0x2002, 0, 0, 16),           // 6to4 (RFC 3056)
-    v6(0x2620, 0x4f, 0x8000, 48),   // AS112 (RFC 7534)
-    v6(0x3fff, 0, 0, 20),           // documentation (RFC 9637)
+    v6(0x2001, 0, 0, 23), // protocol assignments (RFC 2928): Teredo, benchmarks, ORCHID, AMT, AS112, …
+    v6(0x2001, 0xdb8, 0, 32), // documentation (RFC 3849)
+    v6(0x2002, 0, 0, 16), // 6to4 (RFC 3056)
+    v6(0x2620, 0x4f, 0x8000, 48), // AS112 (RFC 7534)
+    v6(0x3fff, 0, 0, 20), // documentation (RFC 9637)
 ];
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! The live sessions of admitted peers: one a key, the newer replacing the older, found by peer or by address.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-};
+use std::{collections::HashMap, net::SocketAddr};
 
 use proto::ids::PeerId;
 
@@ -113,7 +110,10 @@ mod tests {
     #[test]
     fn a_newer_session_replaces_the_older_and_moves_its_address() {
         let mut roster = Roster::new();
-        let (first, second) = (SessionHandle::unconnected(1, peer(1)), SessionHandle::unconnected(2, peer(1)));
+        let (first, second) = (
+            SessionHandle::unconnected(1, peer(1)),
+            SessionHandle::unconnected(2, peer(1)),
+        );
         assert!(roster.seat(first.clone(), address(1)).is_none());
         assert_eq!(roster.holder(address(1)).unwrap().id(), first.id());
         assert_eq!(roster.seat(second.clone(), address(2)).unwrap().id(), first.id());
@@ -129,7 +129,10 @@ mod tests {
     #[test]
     fn an_older_session_decided_later_does_not_replace() {
         let mut roster = Roster::new();
-        let (first, second) = (SessionHandle::unconnected(1, peer(1)), SessionHandle::unconnected(2, peer(1)));
+        let (first, second) = (
+            SessionHandle::unconnected(1, peer(1)),
+            SessionHandle::unconnected(2, peer(1)),
+        );
         assert!(roster.seat(second.clone(), address(1)).is_none());
         assert_eq!(roster.seat(first.clone(), address(1)).unwrap().id(), first.id());
         assert!(!first.is_live() && second.is_live());
@@ -139,7 +142,10 @@ mod tests {
     #[test]
     fn peers_do_not_take_each_others_entries_along() {
         let mut roster = Roster::new();
-        let (one, two) = (SessionHandle::unconnected(1, peer(1)), SessionHandle::unconnected(2, peer(2)));
+        let (one, two) = (
+            SessionHandle::unconnected(1, peer(1)),
+            SessionHandle::unconnected(2, peer(2)),
+        );
         roster.seat(one.clone(), address(1));
         roster.seat(two.clone(), address(1));
         assert!(roster.remove(&peer(1), one.id()));

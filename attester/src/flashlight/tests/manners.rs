@@ -59,7 +59,7 @@ async fn a_peer_that_answers_with_nothing_is_not_asked_as_fast_as_it_answers() {
     let begun = Instant::now();
     let (exchange, asked) = probe(&job(Protocol::Enproxy, 9), async |mut peer| {
         let mut asked = 0;
-        while request(&mut peer).await.is_some() {
+        while asked < 1000 && request(&mut peer).await.is_some() {
             asked += 1;
             say(&mut peer, ok("", b"")).await;
         }

@@ -147,3 +147,19 @@ async fn connect_replies_may_be_cut_anywhere() {
         }
     }
 }
+
+#[tokio::test]
+async fn unread_bytes_stay_when_more_come() {
+    let bytes: Vec<u8> = (0..40_000_u32).map(|index| (index % 251) as u8).collect();
+    let first = tunnel::MAX_HEAD;
+    let mut wire = Wire::new(Pieces(
+        [bytes[..first].to_vec(), bytes[first..first + 9000].to_vec()].into(),
+    ));
+    wire.fill().await.unwrap();
+    wire.consume(9000);
+    wire.fill().await.unwrap();
+    assert_eq!(wire.unread(), &bytes[9000..first + 9000]);
+    wire.consume(usize::MAX);
+    assert!(wire.unread().is_empty());
+    assert!(wire.fill().await.is_err());
+}

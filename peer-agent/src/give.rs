@@ -1,0 +1,308 @@
+//! A complete give mode proxy server: enproxy in both forms and HTTP CONNECT, over TLS on one port.
+//!
+//! For peers without a host program of their own, for tests and for the demo. Each destination's bytes pass the agent's tap, which
+//! is how the peer can later say what it carried:
+//!
+//! ```text
+//! client ⇄ TLS ⇄ server ⇄ [tap] ⇄ what the dialer returned
+//! ```
+//!
+//! A stranger costs at most one connection, one request head, one record of body and one seat among the tunnels; everything has
+//! a deadline. What a client does wrong is logged at `debug` and never stops the server.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use proto::{
+    ids::Pin,
+    tunnel::{HeadError, Request, connect::encode_refusal},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket, TcpStream},
+    select,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+mod activity;
+mod config;
+mod conn;
+mod connect;
+mod dial;
+mod enproxy;
+mod pacer;
+mod policy;
+mod quota;
+mod tapped;
+mod tls;
+mod tunnels;
+
+pub use config::{Config, ConfigError, Limits};
+pub use dial::{BoxStream, Dial, DialError, DialFuture, DirectDial, Stream};
+pub use policy::{Policy, Refusal, is_public};
+pub use tls::TlsError;
+
+use crate::tap::Tap;
+use conn::{Conn, ConnError};
+use quota::Quota;
+use tunnels::Tunnels;
+
+/// A give mode server that listens but does not serve yet.
+pub struct Give {
+    listener: TcpListener,
+    address: SocketAddr,
+    identity: tls::Identity,
+    config: Config,
+    tap: Tap,
+    dialer: Arc<dyn Dial>,
+}
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum GiveError {
+    /// A setting cannot work.
+    #[error("give mode settings")]
+    Config(#[source] ConfigError),
+    /// There is no TLS identity.
+    #[error("TLS identity of give mode")]
+    Tls(#[source] TlsError),
+    /// The port cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Give {
+    /// Checks the settings, reads or makes the TLS identity, and listens. Every flow is offered to `tap`
+    /// ([`Tap::disconnected`] for a proxy without an agent). Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`GiveError`].
+    pub fn bind(config: Config, tap: Tap) -> Result<Self, GiveError> {
+        config.check().map_err(GiveError::Config)?;
+        let name = config
+            .proxy_host
+            .clone()
+            .unwrap_or_else(|| config.listen.ip().to_string());
+        let identity = tls::Identity::load(&config.state, &name).map_err(GiveError::Tls)?;
+        let refused = |source| GiveError::Listen {
+            address: config.listen,
+            source,
+        };
+        let listener = listen(config.listen).map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        let policy = Policy {
+            allow_private: config.allow_private,
+            ports: config.ports.clone(),
+        };
+        let dialer = Arc::new(DirectDial {
+            policy,
+            bind: config.bind,
+        });
+        Ok(Self {
+            listener,
+            address,
+            identity,
+            config,
+            tap,
+            dialer,
+        })
+    }
+
+    /// Reaches destinations by another way than directly. The policy and the bind address of the settings are the direct
+    /// dialer's and do not apply to another.
+    #[must_use]
+    pub fn dialing(mut self, dialer: Arc<dyn Dial>) -> Self {
+        self.dialer = dialer;
+        self
+    }
+
+    /// Offers every flow to another tap than the one it was bound with: an agent's tap exists only when the pin is known.
+    #[must_use]
+    pub fn tapped(mut self, tap: Tap) -> Self {
+        self.tap = tap;
+        self
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What clients pin: SHA-256 of the DER SubjectPublicKeyInfo of its TLS key.
+    pub fn pin(&self) -> Pin {
+        self.identity.pin
+    }
+
+    /// Serves until `shutdown` is cancelled; then takes no more, lets requests in progress finish for the drain time, and
+    /// closes the rest. Nothing of it runs any more when this returns.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let abort = CancellationToken::new();
+        let acceptor = TlsAcceptor::from(self.identity.config);
+        let shared = Arc::new(Shared::new(self.config, self.tap, self.dialer, shutdown.clone()));
+        let limits = &shared.config.limits;
+        let connections = Quota::new(limits.connections, limits.connections_per_source);
+        let drain = limits.drain;
+        let mut sweep = interval(sweep_period(limits));
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let (socket, source) = select! {
+                () = shutdown.cancelled() => break,
+                _ = sweep.tick() => {
+                    shared.tunnels.sweep();
+                    continue;
+                }
+                accepted = self.listener.accept() => match accepted {
+                    Ok((socket, source)) => (socket, source.ip().to_canonical()),
+                    Err(error) => {
+                        // Most likely out of file descriptors: others must close before this can go on.
+                        warn!(%error, "cannot accept connections");
+                        sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+            };
+            let Some(seat) = connections.take(source) else {
+                debug!("connection refused: too many");
+                continue;
+            };
+            let (shared, acceptor, abort) = (Arc::clone(&shared), acceptor.clone(), abort.clone());
+            tasks.spawn(async move {
+                select! {
+                    () = abort.cancelled() => {}
+                    () = Box::pin(connection(&shared, &acceptor, socket, source)) => {}
+                }
+                drop(seat);
+            });
+        }
+        drop(self.listener);
+        tasks.close();
+        if timeout(drain, tasks.wait()).await.is_err() {
+            abort.cancel();
+            tasks.wait().await;
+        }
+        shared.tunnels.clear();
+    }
+}
+
+/// What all connections share.
+struct Shared {
+    config: Config,
+    tap: Tap,
+    dialer: Arc<dyn Dial>,
+    tunnels: Tunnels,
+    /// Of tunnels of both kinds.
+    seats: Arc<Quota>,
+    stopping: CancellationToken,
+}
+
+impl Shared {
+    fn new(config: Config, tap: Tap, dialer: Arc<dyn Dial>, stopping: CancellationToken) -> Self {
+        let seats = Quota::new(config.limits.tunnels, config.limits.tunnels_per_source);
+        let tunnels = Tunnels::new(Arc::clone(&seats), config.limits.idle, config.limits.linger);
+        Self {
+            config,
+            tap,
+            dialer,
+            tunnels,
+            seats,
+            stopping,
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // A restarted peer must get its port back while old connections are still in TIME_WAIT. On Windows the option means
+    // something else, and none is needed.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Often enough that neither time is overrun by much.
+fn sweep_period(limits: &Limits) -> Duration {
+    (limits.idle.min(limits.linger) / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+}
+
+async fn connection(shared: &Shared, acceptor: &TlsAcceptor, socket: TcpStream, source: std::net::IpAddr) {
+    // Responses go out in one write; waiting for acknowledgements would only add 40 ms.
+    if let Err(error) = socket.set_nodelay(true) {
+        debug!(%error, "connection lost");
+        return;
+    }
+    match timeout(shared.config.limits.handshake, acceptor.accept(socket)).await {
+        Ok(Ok(stream)) => serve(shared, stream, source).await,
+        Ok(Err(error)) => debug!(%error, "no TLS handshake"),
+        Err(_) => debug!("no TLS handshake in time"),
+    }
+}
+
+/// Serves a client's connection until it ends.
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, stream: S, source: std::net::IpAddr) {
+    let mut conn = Conn::new(stream, &shared.config.limits);
+    let failed = loop {
+        let request = select! {
+            biased;
+            request = conn.request() => request,
+            () = shared.stopping.cancelled() => break None,
+        };
+        let served = match request {
+            Ok(Some(Request::Enproxy(request))) => enproxy::serve(shared, &mut conn, request, source).await,
+            Ok(Some(Request::Connect(request))) => {
+                if let Err(error) = connect::serve(shared, conn, request, source).await {
+                    debug!(error = dial::explain(&error), "connection dropped");
+                }
+                return;
+            }
+            Ok(None) => break None,
+            Err(error) => Err(error),
+        };
+        match served {
+            Ok(true) => {}
+            Ok(false) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    if let Some(error) = failed {
+        debug!(error = dial::explain(&error), "connection dropped");
+        let Some(status) = last_status(&error) else { return };
+        let mut out = Vec::new();
+        encode_refusal(status, &dial::explain(&error), &mut out);
+        if conn.send(&out).await.is_err() {
+            return;
+        }
+    }
+    conn.close().await;
+}
+
+/// The status code that tells a client what it did wrong, when it may still be listening.
+fn last_status(error: &ConnError) -> Option<u16> {
+    match error {
+        ConnError::Head(HeadError::TooLong | HeadError::TooManyHeaders) => Some(431),
+        ConnError::Head(_) | ConnError::Body(_) => Some(400),
+        ConnError::SlowHead => Some(408),
+        ConnError::Closed | ConnError::Io(_) | ConnError::Stalled => None,
+    }
+}
+
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: u32 = 1024;
+/// After an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

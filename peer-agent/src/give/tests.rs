@@ -1,0 +1,12 @@
+//! The server from outside: over TLS on loopback against real sockets, and, where time matters, over in-memory streams with
+//! virtual time.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod abuse;
+mod connect;
+mod enproxy;
+mod memory;
+mod rig;
+mod tap;
+mod timing;

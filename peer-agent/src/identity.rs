@@ -1,0 +1,101 @@
+//! Who the peer is: an Ed25519 key in a file that only its owner can read, made at the first start.
+//!
+//! On Windows the file has whatever rights its folder grants: keep it in the user's profile.
+
+use std::path::{Path, PathBuf};
+
+use proto::key::{KeyError, SigningKey};
+use rand::CryptoRng;
+
+use crate::error::AgentError;
+
+/// Where an agent's key comes from.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// A PKCS#8 PEM file, created with a fresh key when there is none.
+    File(PathBuf),
+    /// A key that the host keeps.
+    Key(SigningKey),
+}
+
+impl Identity {
+    /// Reads the key, or makes it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, others can read it, or it holds no key.
+    pub fn key(&self, rng: &mut impl CryptoRng) -> Result<SigningKey, AgentError> {
+        match self {
+            Self::File(path) => read_or_create(path, rng),
+            Self::Key(key) => Ok(key.clone()),
+        }
+    }
+}
+
+fn read_or_create(path: &Path, rng: &mut impl CryptoRng) -> Result<SigningKey, AgentError> {
+    if exists(path) {
+        return SigningKey::read(path).map_err(AgentError::Identity);
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|source| AgentError::Folder {
+            path: path.to_owned(),
+            source,
+        })?;
+    }
+    let key = SigningKey::generate(rng);
+    match key.write_new(path) {
+        Ok(()) => Ok(key),
+        // Another process may have been quicker: what it wrote is the identity.
+        Err(KeyError::Write { .. }) if exists(path) => SigningKey::read(path).map_err(AgentError::Identity),
+        Err(error) => Err(AgentError::Identity(error)),
+    }
+}
+
+/// Whether there is anything: a key that cannot be looked at is still not replaced.
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_read_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity::File(folder.path().join("state/peer.key"));
+        let first = identity.key(&mut StdRng::seed_from_u64(1)).unwrap();
+        let second = identity.key(&mut StdRng::seed_from_u64(2)).unwrap();
+        assert_eq!(first.public(), second.public());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_can_read_is_refused_with_the_cure() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("peer.key");
+        let identity = Identity::File(path.clone());
+        identity.key(&mut StdRng::seed_from_u64(1)).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o604)).unwrap();
+        let AgentError::Identity(error) = identity.key(&mut StdRng::seed_from_u64(1)).unwrap_err() else {
+            panic!()
+        };
+        assert!(error.to_string().contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_is_neither_used_nor_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("peer.key");
+        std::fs::write(&path, "not a key").unwrap();
+        #[cfg(unix)]
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        assert!(Identity::File(path.clone()).key(&mut StdRng::seed_from_u64(1)).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "not a key");
+    }
+}

@@ -1,0 +1,17 @@
+//! The stand-alone program: a give mode proxy server and its agent, for a volunteer's machine.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod cli;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peer-agent: {error:#}");
+            ExitCode::from(cli::exit_code(&error))
+        }
+    }
+}

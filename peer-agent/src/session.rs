@@ -1,0 +1,159 @@
+//! The agent's long-lived task: it keeps a session with an attester for as long as the host wants one.
+//!
+//! `machine` decides, `live` carries out, `channel` connects; here is the life around them: whose turn it is among the
+//! endpoints, how long to wait, pause and stop.
+
+use std::{sync::Arc, time::Duration};
+
+use proto::{
+    claims::Protocols,
+    ids::{Address, Pin},
+    key::{PublicKey, SigningKey},
+};
+use rand::rngs::StdRng;
+use tokio::sync::{mpsc, watch};
+
+use self::error::SessionError;
+use crate::{
+    config::AgentConfig,
+    metrics::Metrics,
+    standing::{Standing, State},
+    tap::{Tap, ledger::Finished},
+};
+
+mod channel;
+mod error;
+mod live;
+mod machine;
+
+/// What stays the same in all sessions of an agent.
+#[derive(Debug)]
+pub(crate) struct Profile {
+    pub(crate) key: SigningKey,
+    pub(crate) root: PublicKey,
+    pub(crate) address: Address,
+    pub(crate) protocols: Protocols,
+    pub(crate) pin: Pin,
+    pub(crate) connect_token: Option<Token>,
+    pub(crate) software: String,
+}
+
+/// A CONNECT token; never printed.
+pub(crate) struct Token(pub(crate) String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+/// What the host wants of the task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Keep a session.
+    Run,
+    /// Say goodbye and wait.
+    Pause,
+    /// Say goodbye and end.
+    Stop,
+}
+
+/// The task's state.
+pub(crate) struct Driver {
+    pub(crate) profile: Arc<Profile>,
+    pub(crate) config: AgentConfig,
+    pub(crate) tap: Tap,
+    pub(crate) finished: mpsc::Receiver<Finished>,
+    pub(crate) standing: watch::Sender<Standing>,
+    pub(crate) wishes: watch::Receiver<Wish>,
+    pub(crate) rng: StdRng,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Attempts since the last registration.
+    pub(crate) failures: u32,
+    /// Counts the attempts: whose turn it is.
+    pub(crate) turn: usize,
+}
+
+impl Driver {
+    /// Runs until the host wants it to stop.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let wish = *self.wishes.borrow_and_update();
+            let wait = match wish {
+                Wish::Stop => break,
+                Wish::Pause => {
+                    self.report(|standing| standing.rest(State::Paused));
+                    None
+                }
+                Wish::Run => match Box::pin(self.attempt()).await {
+                    Ok(()) => continue,
+                    Err(error) => Some(self.failed(&error)),
+                },
+            };
+            let wished = self.wishes.changed();
+            let changed = match wait {
+                Some(wait) => tokio::time::timeout(wait, wished).await.unwrap_or(Ok(())),
+                None => wished.await,
+            };
+            if changed.is_err() {
+                break;
+            }
+        }
+        self.report(|standing| standing.rest(State::Stopped));
+    }
+
+    /// One session from connecting to its end. `Ok`: the host wants something else now.
+    async fn attempt(&mut self) -> Result<(), SessionError> {
+        let endpoint = &self.config.attesters[self.turn % self.config.attesters.len()];
+        self.turn = self.turn.wrapping_add(1);
+        self.metrics.attempts.add_one();
+        let attester = endpoint.to_string();
+        self.report(|standing| {
+            standing.state = State::Connecting;
+            standing.attester = Some(attester);
+        });
+        let channel = tokio::select! {
+            opened = channel::open(endpoint, self.config.bind) => opened?,
+            _ = self.wishes.changed() => return Ok(()),
+        };
+        let endpoint = endpoint.clone();
+        let result = live::run(self, channel, endpoint).await;
+        self.tap.disarm();
+        while self.finished.try_recv().is_ok() {
+            self.metrics.receipts_dropped.add_one();
+        }
+        result
+    }
+
+    /// Tells the host why, and says how long to wait.
+    fn failed(&mut self, error: &SessionError) -> Duration {
+        tracing::debug!(code = error.code(), "no session: {}", error.remedy());
+        let rejected = matches!(error, SessionError::Rejected { .. });
+        self.report(|standing| {
+            standing.state = if rejected { State::Rejected } else { State::Connecting };
+            standing.reason = Some(error.code().to_owned());
+            standing.remedy = Some(error.remedy());
+        });
+        if rejected {
+            self.metrics.rejections.add_one();
+        }
+        let wait = match error {
+            // Trying again changes nothing until somebody acts.
+            SessionError::Rejected { retry: false, .. } => self.config.backoff.cap,
+            _ => self.config.backoff.wait(self.failures, &mut self.rng),
+        };
+        self.failures = self.failures.saturating_add(1);
+        wait
+    }
+
+    fn report(&self, change: impl FnOnce(&mut Standing)) {
+        self.standing.send_if_modified(|standing| {
+            let before = standing.clone();
+            change(standing);
+            *standing != before
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! Why a session ended or never began: a code for programs, a sentence for people.
+
+use std::{error::Error, io};
+
+use proto::ClaimError;
+
+use crate::config::Endpoint;
+
+/// The operation that failed. Every one ends the session; the agent tries again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SessionError {
+    #[error("cannot find the address of {endpoint}")]
+    Resolve { endpoint: Endpoint, source: io::Error },
+    #[error("{endpoint} has no address of the kind of {bind}, the local address that sessions leave from")]
+    NoAddress { endpoint: Endpoint, bind: String },
+    #[error("cannot connect to {endpoint}")]
+    Connect { endpoint: Endpoint, source: io::Error },
+    #[error("cannot speak TLS 1.3 with {endpoint}")]
+    Tls { endpoint: Endpoint, source: io::Error },
+    #[error("{endpoint} did not answer within {seconds} s while {doing}")]
+    TimedOut {
+        endpoint: Endpoint,
+        doing: &'static str,
+        seconds: u64,
+    },
+    #[error("{endpoint} opened no session: {detail}")]
+    Open { endpoint: Endpoint, detail: String },
+    #[error("the attester's keyset is not to be believed")]
+    Keyset(#[source] ClaimError),
+    #[error("the attester's welcome is not to be believed")]
+    Welcome(#[source] ClaimError),
+    #[error("something relays the connection between this peer and the attester: their channel bindings differ")]
+    Relay,
+    #[error("the attester speaks the protocol versions {offered:?}, this program only {ours}")]
+    Version { offered: Vec<u64>, ours: u64 },
+    #[error("the registration cannot be signed")]
+    Registration(#[source] ClaimError),
+    #[error("the attester registered another peer than this one")]
+    OtherPeer,
+    #[error("the attester does not accept the registration ({code})")]
+    Rejected { code: String, remedy: String, retry: bool },
+    #[error("an announcement is not to be believed")]
+    Announcement(#[source] ClaimError),
+    #[error("a receipt cannot be signed")]
+    Receipt(#[source] ClaimError),
+    #[error("a verdict is not to be believed")]
+    Verdict(#[source] ClaimError),
+    #[error("{claim} is meant for another peer")]
+    Misaddressed { claim: &'static str },
+    #[error("the attester sent {message} while the agent was {state}")]
+    Unexpected { message: &'static str, state: &'static str },
+    #[error("the attester ended the session")]
+    Ended,
+    #[error("the session broke: {0}")]
+    Broken(String),
+    #[error("the attester does not read what the agent sends")]
+    Stalled,
+    #[error("this machine's clock was set, or the machine slept: the session starts again")]
+    ClockJump,
+}
+
+impl SessionError {
+    /// A code that programs may compare.
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Self::Resolve { .. } => "resolve",
+            Self::NoAddress { .. } => "bind",
+            Self::Connect { .. } => "connect",
+            Self::Tls { .. } => "tls",
+            Self::TimedOut { .. } => "timeout",
+            Self::Open { .. } => "open",
+            Self::Keyset(_) => "keyset",
+            Self::Welcome(_) => "welcome",
+            Self::Relay => "relay",
+            Self::Version { .. } => "version",
+            Self::Registration(_) => "registration",
+            Self::OtherPeer => "other-peer",
+            Self::Rejected { code, .. } => code,
+            Self::Announcement(_) => "announcement",
+            Self::Receipt(_) => "receipt",
+            Self::Verdict(_) => "verdict",
+            Self::Misaddressed { .. } => "misaddressed",
+            Self::Unexpected { .. } => "unexpected",
+            Self::Ended => "ended",
+            Self::Broken(_) => "broken",
+            Self::Stalled => "stalled",
+            Self::ClockJump => "clock-jump",
+        }
+    }
+
+    /// What the peer's owner should read: what happened, why, and what to do about it.
+    pub(crate) fn remedy(&self) -> String {
+        if let Self::Rejected { remedy, .. } = self {
+            return remedy.clone();
+        }
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        match self.advice() {
+            Some(advice) => format!("{text}; {advice}"),
+            None => text,
+        }
+    }
+
+    const fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Resolve { .. } => Some("check the internet connection and the attester's name"),
+            Self::NoAddress { .. } => Some("bind an address of the other kind, or none"),
+            Self::Connect { .. } | Self::TimedOut { .. } => {
+                Some("check the internet connection; the attester may be down as well")
+            }
+            Self::Tls { .. } => Some("something in between may intercept connections"),
+            Self::Keyset(_) => Some("check this machine's clock, and the attester's root key in the settings"),
+            Self::Relay => Some("check which endpoint is set, and what intercepts connections"),
+            Self::Version { .. } => Some("update this program"),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remedy_says_what_why_and_what_to_do() {
+        let endpoint: Endpoint = "attester.example:7443".parse().expect("an endpoint");
+        let source = io::Error::other("refused");
+        let remedy = SessionError::Connect { endpoint, source }.remedy();
+        assert!(
+            remedy.starts_with("cannot connect to attester.example:7443: refused; check"),
+            "{remedy}"
+        );
+        assert_eq!(SessionError::Ended.remedy(), "the attester ended the session");
+    }
+}

@@ -1,0 +1,134 @@
+//! Honest peers get in, stay in as long as they prove themselves, and leave when they go.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use attester::{
+    decide::VERIFIED,
+    verify::{Demands, recheck},
+};
+use harness::{Behaviour, Cluster, Options, Peer};
+use proto::claims::Outcome;
+
+/// Every honest behaviour is admitted, and what was kept about it proves it to anyone who has the root's public key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_honest_behaviour_is_admitted_and_its_evidence_verifies_again() {
+    harness::logs();
+    let cluster = Cluster::start(Options::quick()).await.unwrap();
+    let mut peers = Vec::new();
+    let honest = Behaviour::ALL.iter().filter(|behaviour| behaviour.is_honest());
+    for (number, behaviour) in (1..).zip(honest) {
+        peers.push(Peer::start(&cluster, number, *behaviour).await.unwrap());
+    }
+    for peer in &peers {
+        cluster.wait_fate(peer).await.unwrap();
+        assert_eq!(cluster.own_name(peer).await.unwrap(), BTreeSet::from([peer.address().ip()]), "{peer}");
+    }
+    let members: Vec<&Peer> = peers.iter().filter(|peer| peer.behaviour() != Behaviour::OtherPort).collect();
+    cluster.wait_rotation_of(&members).await.unwrap();
+
+    let options = cluster.options();
+    let demands = Demands {
+        goodput_body: options.goodput_body,
+        goodput_floor: options.goodput_floor,
+        ..Demands::default()
+    };
+    for peer in &peers {
+        let probes = cluster.probes(peer).await.unwrap();
+        let proofs: Vec<_> = probes.iter().filter(|probe| probe.outcome == Outcome::Proved).collect();
+        assert!(proofs.len() >= options.proofs, "{peer}: {} proofs", proofs.len());
+        for probe in &proofs {
+            let again = recheck(&probe.evidence, &cluster.root(), demands).unwrap();
+            assert_eq!(again.proof.identity().id(), *peer.id());
+            assert_eq!(again.proof.identity().address, peer.address());
+        }
+        // Admission proves each listed protocol, and the throughput.
+        let listed: BTreeSet<_> = proofs.iter().map(|probe| probe.route.protocol).collect();
+        assert_eq!(listed.len(), if peer.behaviour() == Behaviour::All { 3 } else { 1 }, "{peer}");
+        assert!(proofs.iter().any(|probe| probe.body == options.goodput_body), "{peer}");
+        let standing = peer.standing().unwrap();
+        assert_eq!(standing.own_name, Some(peer.id().own_name(&options.zone)), "{peer}");
+    }
+    // A peer that the rotation cannot hold learns why (P9).
+    let other = peers.iter().find(|peer| peer.behaviour() == Behaviour::OtherPort).unwrap();
+    let rotation = cluster.rotation().await.unwrap();
+    assert!(!rotation.contains(&other.address().ip()), "{rotation:?}");
+}
+
+/// The peer's own name is shown before it is in the rotation, since that is how it is reached by its first probe.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_own_name_is_shown_before_anything_is_proven() {
+    harness::logs();
+    let cluster = Cluster::start(Options::quick()).await.unwrap();
+    // Registered and named, but never proven.
+    let liar = Peer::start(&cluster, 1, Behaviour::Answers500).await.unwrap();
+    cluster.wait_fate(&liar).await.unwrap();
+    assert_eq!(cluster.own_name(&liar).await.unwrap(), BTreeSet::from([liar.address().ip()]));
+    assert_eq!(cluster.rotation().await.unwrap(), BTreeSet::new());
+}
+
+/// Membership is a lease: who is gone without a word leaves, and comes back by proving itself anew. Who says goodbye leaves at
+/// once, without a failed probe.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_leaves_and_who_returns_is_proven_anew() {
+    harness::logs();
+    let cluster = Cluster::start(Options::quick()).await.unwrap();
+    let stays = Peer::start(&cluster, 1, Behaviour::Enproxy).await.unwrap();
+    let mut vanishes = Peer::start(&cluster, 2, Behaviour::Connect).await.unwrap();
+    let mut leaves = Peer::start(&cluster, 3, Behaviour::All).await.unwrap();
+    cluster.wait_rotation_of(&[&stays, &vanishes, &leaves]).await.unwrap();
+
+    leaves.stop().await;
+    cluster.wait_rotation_of(&[&stays, &vanishes]).await.unwrap();
+    let record = cluster.wait_standing(&leaves, "retired").await.unwrap();
+    assert_eq!(record.reason, Some(attester::model::Reason::Goodbye), "{record}");
+    let probes = cluster.probes(&leaves).await.unwrap();
+    assert!(probes.iter().all(|probe| probe.outcome == Outcome::Proved), "a goodbye is no failure: {probes:?}");
+
+    vanishes.stop_gone().await;
+    cluster.wait_rotation_of(&[&stays]).await.unwrap();
+    let record = cluster.wait_standing(&vanishes, "suspended").await.unwrap();
+    assert_eq!(record.reason, Some(attester::model::Reason::ConnectRefused), "{record}");
+
+    let proofs = |probes: Vec<attester::store::ProbeRow>| {
+        probes.iter().filter(|probe| probe.outcome == Outcome::Proved).count()
+    };
+    for peer in [&mut vanishes, &mut leaves] {
+        let before = proofs(cluster.probes(peer).await.unwrap());
+        peer.restart().await.unwrap();
+        cluster.wait_standing(peer, VERIFIED).await.unwrap();
+        let after = proofs(cluster.probes(peer).await.unwrap());
+        assert!(after >= before + cluster.options().proofs, "{peer}: {before} proofs before, {after} after");
+    }
+    cluster.wait_rotation_of(&[&stays, &vanishes, &leaves]).await.unwrap();
+}
+
+/// A peer whose proxy and agent go on while its session is cut returns without losing its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attester_that_restarts_keeps_honest_peers_in() {
+    harness::logs();
+    let mut cluster = Cluster::start(Options::quick()).await.unwrap();
+    let first = Peer::start(&cluster, 1, Behaviour::Enproxy).await.unwrap();
+    let second = Peer::start(&cluster, 2, Behaviour::EnproxyPath).await.unwrap();
+    let expected = BTreeSet::<IpAddr>::from([first.address().ip(), second.address().ip()]);
+    cluster.wait_rotation(&expected).await.unwrap();
+    cluster.restart().await.unwrap();
+    // Restored from evidence, before any session: the first answer shows both.
+    assert_eq!(cluster.rotation().await.unwrap(), expected);
+    for peer in [&first, &second] {
+        let before = cluster.probes(peer).await.unwrap().len();
+        // And they go on proving themselves.
+        loop_until_more(&cluster, peer, before).await;
+        assert_eq!(cluster.record(peer).await.unwrap().standing, VERIFIED);
+    }
+    assert_eq!(cluster.rotation().await.unwrap(), expected);
+}
+
+async fn loop_until_more(cluster: &Cluster, peer: &Peer, before: usize) {
+    let deadline = tokio::time::Instant::now() + harness::DEADLINE;
+    while cluster.probes(peer).await.unwrap().len() <= before {
+        assert!(tokio::time::Instant::now() < deadline, "{peer} is not probed any more");
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+}

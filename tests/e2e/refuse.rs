@@ -1,0 +1,109 @@
+//! Every lie that a peer can tell, and the reason for which it is refused.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+
+use harness::{Behaviour, Cluster, Fate, Options, Peer};
+use proto::claims::Outcome;
+
+/// Lies told while registering: rejected, and nothing about such a stranger is stored or named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lies_told_while_registering_are_rejected() {
+    let rejected = |behaviour: &Behaviour| {
+        matches!(behaviour.fate(), Fate::Rejected(_))
+            && !matches!(behaviour, Behaviour::ClaimsHeldAddress | Behaviour::ClaimsReserved)
+    };
+    let (cluster, honest, liars) = cluster_of(rejected).await;
+    // A second identity on a live peer's address.
+    let rival = Peer::start(&cluster, honest.number(), Behaviour::ClaimsHeldAddress).await.unwrap();
+    let watcher = cluster.watch();
+    for liar in liars.iter().chain([&rival]) {
+        let fate = liar.behaviour().fate();
+        cluster
+            .wait_record(liar, &format!("{fate:?}"), |record| {
+                record.standing == "rejected" && record.reason == fate.reason()
+            })
+            .await
+            .unwrap();
+        assert_eq!(cluster.own_name(liar).await.unwrap(), BTreeSet::new(), "{liar} has a name");
+        assert!(cluster.probes(liar).await.unwrap().is_empty(), "{liar} was probed");
+    }
+    assert_eq!(watcher.finish().await.unwrap().ever, BTreeSet::from([honest.address().ip()]));
+    assert_eq!(cluster.record(&honest).await.unwrap().standing, attester::decide::VERIFIED);
+}
+
+/// An attester for the internet takes no peers at reserved addresses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reserved_addresses_are_rejected_where_private_ones_are_not_served() {
+    harness::logs();
+    let cluster = Cluster::start(Options { allow_private: false, ..Options::quick() }).await.unwrap();
+    let liar = Peer::start(&cluster, 1, Behaviour::ClaimsReserved).await.unwrap();
+    cluster.wait_fate(&liar).await.unwrap();
+    assert_eq!(cluster.own_name(&liar).await.unwrap(), BTreeSet::new());
+}
+
+/// What a client meets at the peer's port.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_that_do_not_proxy_are_refused() {
+    refused(|reason| !["V0", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "announce", "receipt"].contains(&reason.phase())).await;
+}
+
+/// What the agent says, and what became of the bytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_that_change_traffic_or_lie_about_it_are_refused() {
+    refused(|reason| ["V0", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "announce", "receipt"].contains(&reason.phase())).await;
+}
+
+/// Those who turn enter the rotation, as they deserve until then, and leave it for the right reason.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_that_turn_hostile_leave() {
+    let (cluster, honest, turncoats) = cluster_of(|behaviour| matches!(behaviour.fate(), Fate::Suspended(_))).await;
+    let watcher = cluster.watch();
+    for turncoat in &turncoats {
+        cluster.wait_fate(turncoat).await.unwrap();
+        assert!(cluster.was_ever_verified(turncoat).await.unwrap(), "{turncoat} was never in");
+    }
+    cluster.wait_rotation_of(&[&honest]).await.unwrap();
+    let seen = watcher.finish().await.unwrap();
+    for turncoat in &turncoats {
+        assert!(seen.ever.contains(&turncoat.address().ip()), "{turncoat} was never shown");
+    }
+}
+
+/// Starts all peers whose fate is a refusal for one of these reasons, and follows them to it.
+async fn refused(reasons: impl Fn(attester::model::Reason) -> bool) {
+    let wanted = |behaviour: &Behaviour| match behaviour.fate() {
+        Fate::Refused(reason) | Fate::Doubted(reason) => reasons(reason),
+        _ => false,
+    };
+    let (cluster, honest, liars) = cluster_of(wanted).await;
+    let watcher = cluster.watch();
+    for liar in &liars {
+        cluster.wait_fate(liar).await.unwrap();
+    }
+    let seen = watcher.finish().await.unwrap();
+    assert_eq!(seen.ever, BTreeSet::from([honest.address().ip()]), "only the honest peer was ever in the rotation");
+    for liar in &liars {
+        assert!(!cluster.was_ever_verified(liar).await.unwrap(), "a verdict verified {liar}");
+    }
+    // Whatever the others did: nothing was held against the honest peer meanwhile.
+    let probes = cluster.probes(&honest).await.unwrap();
+    let blamed: Vec<_> = probes.iter().filter(|probe| probe.outcome == Outcome::Failed).collect();
+    assert!(blamed.is_empty(), "{honest} was blamed: {blamed:?}");
+    assert_eq!(cluster.record(&honest).await.unwrap().standing, attester::decide::VERIFIED);
+}
+
+/// A cluster with an honest peer in the rotation, and all peers of the wanted behaviours, started.
+async fn cluster_of(wanted: impl Fn(&Behaviour) -> bool) -> (Cluster, Peer, Vec<Peer>) {
+    harness::logs();
+    let cluster = Cluster::start(Options::quick()).await.unwrap();
+    let honest = Peer::start(&cluster, 1, Behaviour::All).await.unwrap();
+    cluster.wait_fate(&honest).await.unwrap();
+    let mut liars = Vec::new();
+    for (number, behaviour) in (2..).zip(Behaviour::ALL.iter().filter(|behaviour| wanted(behaviour))) {
+        liars.push(Peer::start(&cluster, number, *behaviour).await.unwrap());
+    }
+    assert!(!liars.is_empty());
+    (cluster, honest, liars)
+}

@@ -1,0 +1,226 @@
+//! What a behaviour is made of: an entrance that clients meet, something that happens to the bytes, and an agent.
+
+use std::num::NonZeroU64;
+
+use proto::claims::{Protocol, Protocols};
+
+use super::Behaviour;
+use crate::{cue::Stage, options::Options};
+
+/// How a peer is put together. What is not named is as an honest peer has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts {
+    pub(crate) protocols: &'static [Protocol],
+    pub(crate) entrance: Entrance,
+    pub(crate) bend: Option<Bend>,
+    pub(crate) agency: Agency,
+    /// When the misbehaviour begins.
+    pub(crate) since: Stage,
+    pub(crate) rate: Option<NonZeroU64>,
+    pub(crate) token: Option<&'static str>,
+}
+
+/// What listens on the registered port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// The give mode server itself.
+    Give,
+    /// Nothing; the give mode server is somewhere else.
+    Nothing,
+    /// A listener that accepts nothing, with a full queue.
+    Full,
+    /// A server without TLS.
+    Plain,
+    /// A door in front of the give mode server that plays this trick.
+    Door(Trick),
+}
+
+/// What a door does to clients once its peer misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trick {
+    /// It is not there any more.
+    Close,
+    /// It accepts, and says nothing.
+    Silence,
+    /// It answers bytes that are no TLS.
+    NoTls,
+    /// It has another TLS key.
+    OtherKey,
+    /// After the handshake it says nothing.
+    Mute,
+    /// After the handshake it hangs up.
+    HangUp,
+    /// After the handshake it answers these bytes to whatever comes.
+    Answer(&'static str),
+}
+
+/// What happens to the bytes between the server and the destination, as its tap and its clients see them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bend {
+    /// One bit of the answer's byte at this place flips.
+    Flip(usize),
+    /// The answer ends after so many bytes.
+    Cut(usize),
+    /// The answer goes no further after so many bytes.
+    Hang(usize),
+    /// A byte follows the answer.
+    Append,
+    /// The statement's header is overwritten.
+    Rewrite,
+    /// The first answer is recorded and given again for ever after.
+    Replay,
+    /// Nobody is asked: the peer answers itself, with as many bytes as the challenge asks for.
+    Invent,
+    /// The same, with a statement of its own: right in everything but the key that signed it.
+    Forge,
+    /// It leaves through another peer.
+    Elsewhere,
+}
+
+/// Who speaks to the attester.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agency {
+    /// The real agent.
+    Agent,
+    /// The real agent, to which the server does not report.
+    Untapped,
+    /// The real agent, told that it serves at another peer's address.
+    Elsewhere,
+    /// The real agent, told another pin than the server's.
+    OtherPin,
+    /// A program that speaks the protocol and lies.
+    Rogue(Lie),
+}
+
+/// What a rogue lies about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// Its registration is no claim.
+    JunkRegistration,
+    /// Its registration is signed by another key.
+    UnsignedRegistration,
+    /// Its key is of small order, its signature a forgery.
+    WeakKey,
+    /// Its registration has the nonce of its first session.
+    StaleSession,
+    /// Its registration has another channel binding.
+    OtherBinding,
+    /// It does not acknowledge.
+    NoAck,
+    /// It refuses.
+    RefusedAck,
+    /// It sends no receipts.
+    NoReceipt,
+    /// It keeps receipts until nobody waits for them.
+    LateReceipt,
+    /// Its receipts are for other probes.
+    OtherProbe,
+    /// Another key signs its receipts.
+    OtherSigner,
+    /// It changes the last byte of a signed receipt.
+    SpoiltSignature,
+    /// Its receipts have another nonce.
+    OtherNonce,
+    /// Its receipts name another destination.
+    OtherDestination,
+    /// Its receipts are for another attester.
+    OtherAttester,
+    /// Its receipts have another digest.
+    OtherDigest,
+    /// Its receipts say that more bytes came than were announced.
+    Overrun,
+    /// Its receipts' flows opened and closed yesterday.
+    OtherDay,
+}
+
+impl Behaviour {
+    /// What it is made of.
+    pub(crate) fn parts(self, options: &Options) -> Parts {
+        use Protocol::{Connect, Enproxy, EnproxyPath};
+
+        let honest = Parts {
+            protocols: &[Enproxy],
+            entrance: Entrance::Give,
+            bend: None,
+            agency: Agency::Agent,
+            since: Stage::Registered,
+            rate: None,
+            token: None,
+        };
+        let by_connect = Parts { protocols: &[Connect], ..honest };
+        let door = |trick| Parts { entrance: Entrance::Door(trick), ..honest };
+        let bent = |bend| Parts { bend: Some(bend), ..honest };
+        let rogue = |lie| Parts { agency: Agency::Rogue(lie), ..honest };
+        let turning = |parts| Parts { since: Stage::Verified, ..parts };
+        match self {
+            Self::Enproxy | Self::OtherPort | Self::ClaimsReserved => honest,
+            Self::EnproxyPath => Parts { protocols: &[EnproxyPath], ..honest },
+            Self::Connect => Parts { token: Some("a-secret-of-this-peer"), ..by_connect },
+            Self::Slow => Parts { rate: NonZeroU64::new(128 << 10), ..honest },
+            Self::All => Parts { protocols: &[Enproxy, EnproxyPath, Connect], ..honest },
+            Self::TooSlow => Parts { rate: options.too_slow(), ..honest },
+
+            Self::RegistersJunk => rogue(Lie::JunkRegistration),
+            Self::RegistersUnsigned => rogue(Lie::UnsignedRegistration),
+            Self::RegistersWeakKey => rogue(Lie::WeakKey),
+            Self::RegistersStale => rogue(Lie::StaleSession),
+            Self::RegistersRelayed => rogue(Lie::OtherBinding),
+            Self::ClaimsAnotherAddress => Parts { agency: Agency::Elsewhere, ..honest },
+            Self::ClaimsHeldAddress | Self::ServesNothing => Parts { entrance: Entrance::Nothing, ..honest },
+            Self::AcceptsNothing => Parts { entrance: Entrance::Full, ..honest },
+            Self::ServesNoTls => Parts { entrance: Entrance::Plain, ..honest },
+            Self::RegistersAnotherPin => Parts { agency: Agency::OtherPin, ..honest },
+
+            Self::ClosesPort => door(Trick::Close),
+            Self::AcceptsThenSilent => door(Trick::Silence),
+            Self::BreaksTls => door(Trick::NoTls),
+            Self::SwapsTlsKey => door(Trick::OtherKey),
+            Self::SilentAfterTls => door(Trick::Mute),
+            Self::HangsUpAfterTls => door(Trick::HangUp),
+            Self::AnswersJunk => door(Trick::Answer("\x01\x02\x03 SSH-2.0-nothing\r\n\r\n")),
+            Self::Answers500 => door(Trick::Answer(ERROR)),
+            Self::Answers200 => door(Trick::Answer(PAGE)),
+
+            Self::Swallows => Parts { bend: Some(Bend::Hang(0)), ..by_connect },
+            Self::EndsAtOnce => Parts { bend: Some(Bend::Cut(0)), ..by_connect },
+            Self::AnswersInTunnel => Parts { bend: Some(Bend::Invent), ..by_connect },
+            Self::ForgesStatement => Parts { bend: Some(Bend::Forge), ..by_connect },
+            Self::Truncates => bent(Bend::Cut(1500)),
+            Self::HangsMidBody => Parts { bend: Some(Bend::Hang(1500)), ..by_connect },
+            Self::AppendsByte => bent(Bend::Append),
+            Self::RewritesStatement => bent(Bend::Rewrite),
+            Self::ReplaysBody => bent(Bend::Replay),
+            Self::FlipsByte => bent(Bend::Flip(1500)),
+            Self::ExitsElsewhere => Parts { bend: Some(Bend::Elsewhere), ..by_connect },
+
+            Self::NeverAcks => rogue(Lie::NoAck),
+            Self::RefusesAnnouncements => rogue(Lie::RefusedAck),
+            Self::NoReceipt => Parts { agency: Agency::Untapped, ..honest },
+            Self::LateReceipt => rogue(Lie::LateReceipt),
+            Self::ReceiptForAnotherProbe => rogue(Lie::OtherProbe),
+            Self::SignsWithAnotherKey => rogue(Lie::OtherSigner),
+            Self::SpoilsSignature => rogue(Lie::SpoiltSignature),
+            Self::SignsAnotherNonce => rogue(Lie::OtherNonce),
+            Self::SignsAnotherDestination => rogue(Lie::OtherDestination),
+            Self::SignsForAnotherAttester => rogue(Lie::OtherAttester),
+            Self::SignsAnotherDigest => rogue(Lie::OtherDigest),
+            Self::ReportsOverrun => rogue(Lie::Overrun),
+            Self::ReceiptFromAnotherDay => rogue(Lie::OtherDay),
+
+            Self::TurnsSilent => turning(door(Trick::Silence)),
+            Self::TurnsFlipping => turning(bent(Bend::Flip(1500))),
+            Self::TurnsReceiptless => turning(rogue(Lie::NoReceipt)),
+            Self::TurnsElsewhere => turning(bent(Bend::Elsewhere)),
+        }
+    }
+}
+
+impl Parts {
+    /// What the peer lists.
+    pub(crate) fn protocols(&self) -> Protocols {
+        Protocols::new(self.protocols.iter().copied()).expect("every behaviour lists a protocol")
+    }
+}
+
+const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 46\r\n\r\n<html><body><h1>It works!</h1></body></html>\r\n";
+const ERROR: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\n\r\nsorry\n";

@@ -1,0 +1,353 @@
+//! A running attester.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::Context;
+use attester::{
+    app::{Addresses, App},
+    config::Config,
+    keys::Keys,
+    model::Reason,
+    records::Name,
+    store::{ProbeRow, Store},
+};
+use proto::{key::PublicKey, time::Clock};
+use rand::{SeedableRng, rngs::StdRng};
+use tempfile::TempDir;
+use tokio::{sync::OnceCell, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    behaviour::Fate,
+    gate::Gate,
+    island::Island,
+    options::Options,
+    peer::Peer,
+    ports::Ports,
+    records::{self, Record},
+    rotation::{Rotation, Watcher},
+    wait::Patience,
+};
+
+/// An attester on threads of its own, with its state in a temporary folder. Dropped, it is killed, and its folder removed.
+#[derive(Debug)]
+pub struct Cluster {
+    options: Options,
+    ports: Ports,
+    addresses: Addresses,
+    root: PublicKey,
+    config: Config,
+    origin: Option<Gate>,
+    running: Option<Running>,
+    rotation: Rotation,
+    reader: OnceCell<Store>,
+    /// Honest peers through which others can leave.
+    exits: Mutex<Vec<SocketAddr>>,
+    folder: TempDir,
+}
+
+#[derive(Debug)]
+struct Running {
+    island: Island,
+    token: CancellationToken,
+    app: JoinHandle<()>,
+}
+
+impl Cluster {
+    /// Makes keys and a configuration, and starts an attester.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("cluster-").tempdir()?;
+        let ports = Ports::take().context("a port for the peers")?;
+        let state = folder.path().join("state");
+        let reserved = match options.origin_gate {
+            true => Some(Gate::reserve((ports.home(), 0).into()).await?),
+            false => None,
+        };
+        let destination = match &reserved {
+            Some((_, address)) => Some(address.to_string()),
+            // Without a destination the origin's own address is one; where private ones are not served, it is not allowed.
+            None => (!options.allow_private).then(|| "origin.example:80".to_owned()),
+        };
+        let text = options.toml(&state, ports.home(), ports.common(), None, destination.as_deref());
+        let config = Config::parse(&text)?;
+        let keys = Keys::create(&config.keys_folder(), &mut rand::rng(), Clock::system().now())?;
+        let (running, addresses) = run(&config).await?;
+        let text = options.toml(&state, ports.home(), ports.common(), Some(&addresses), destination.as_deref());
+        let origin = reserved.map(|(listener, _)| Gate::new(listener, addresses.origin)).transpose()?;
+        let rotation = Rotation::new(addresses.dns, Name::parse(&options.rotation())?);
+        Ok(Self {
+            root: keys.root_public,
+            config: Config::parse(&text)?,
+            running: Some(running),
+            reader: OnceCell::new(),
+            exits: Mutex::default(),
+            options,
+            ports,
+            addresses,
+            origin,
+            rotation,
+            folder,
+        })
+    }
+
+    /// Its figures.
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Where it listens; the same after a restart.
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The key that agents pin.
+    pub const fn root(&self) -> PublicKey {
+        self.root
+    }
+
+    /// The port that all peers of the rotation share.
+    pub const fn port(&self) -> u16 {
+        self.ports.common()
+    }
+
+    /// Its configuration, as parsed.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its state file.
+    pub fn state_file(&self) -> PathBuf {
+        self.config.state_file()
+    }
+
+    /// The gate between the peers and the origin, if [`Options::origin_gate`] asked for one.
+    pub const fn origin_gate(&self) -> Option<&Gate> {
+        self.origin.as_ref()
+    }
+
+    /// Stops the attester as SIGTERM does: it drains.
+    ///
+    /// # Errors
+    /// When it panicked.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        let Some(Running { island, token, app }) = self.running.take() else { return Ok(()) };
+        token.cancel();
+        let ended = app.await;
+        island.kill().await;
+        ended.context("the attester panicked")
+    }
+
+    /// Stops the attester wherever it stands, much as SIGKILL does.
+    pub async fn kill(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.island.kill().await;
+        }
+    }
+
+    /// Starts it again on the same state and at the same addresses; stops it before, if need be.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.stop().await?;
+        let (running, addresses) = run(&self.config).await?;
+        self.running = Some(running);
+        anyhow::ensure!(addresses.session == self.addresses.session, "it came back at {}", addresses.session);
+        Ok(())
+    }
+
+    /// Who is in the rotation now, by a DNS query over a socket.
+    ///
+    /// # Errors
+    /// When DNS does not answer.
+    pub async fn rotation(&self) -> anyhow::Result<BTreeSet<IpAddr>> {
+        self.rotation.members().await
+    }
+
+    /// What a peer's own name resolves to.
+    ///
+    /// # Errors
+    /// When DNS does not answer.
+    pub async fn own_name(&self, peer: &Peer) -> anyhow::Result<BTreeSet<IpAddr>> {
+        let name = Name::parse(&peer.id().own_name(&self.options.zone))?;
+        self.rotation.addresses(&name).await
+    }
+
+    /// Looks at the rotation from now on, many times a second.
+    pub fn watch(&self) -> Watcher {
+        let name = self.config.dns.rotation.clone();
+        Watcher::start(Rotation::new(self.addresses.dns, name))
+    }
+
+    /// The attester's state file, open for reading.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn store(&self) -> anyhow::Result<&Store> {
+        let path = self.state_file();
+        Ok(self.reader.get_or_try_init(|| async { Store::open_read_only(&path).await }).await?)
+    }
+
+    /// What the attester has written down about these peers, in their order, and whether DNS shows them.
+    ///
+    /// # Errors
+    /// When the state file or DNS cannot be read.
+    pub async fn records(&self, peers: &[&Peer]) -> anyhow::Result<Vec<Record>> {
+        let rotation = self.rotation().await?;
+        records::look_up(self.store().await?, &rotation, peers).await
+    }
+
+    /// What the attester has written down about a peer.
+    ///
+    /// # Errors
+    /// As [`Cluster::records`].
+    pub async fn record(&self, peer: &Peer) -> anyhow::Result<Record> {
+        Ok(self.records(&[peer]).await?.remove(0))
+    }
+
+    /// A peer's probes, newest first.
+    ///
+    /// # Errors
+    /// When the state file cannot be read.
+    pub async fn probes(&self, peer: &Peer) -> anyhow::Result<Vec<ProbeRow>> {
+        Ok(self.store().await?.probes(peer.id(), ALL).await?.rows)
+    }
+
+    /// Whether any signed verdict has ever said that this peer is verified.
+    ///
+    /// # Errors
+    /// When the state file cannot be read.
+    pub async fn was_ever_verified(&self, peer: &Peer) -> anyhow::Result<bool> {
+        let standings = records::standings(&self.probes(peer).await?)?;
+        Ok(standings.iter().any(|standing| standing == attester::decide::VERIFIED))
+    }
+
+    /// Waits until exactly these addresses are in the rotation.
+    ///
+    /// # Errors
+    /// At the deadline, with who is in it.
+    pub async fn wait_rotation(&self, expected: &BTreeSet<IpAddr>) -> anyhow::Result<()> {
+        let patience = Patience::new();
+        loop {
+            // A name server that does not answer may be one that is starting.
+            let shown = self.rotation().await;
+            if shown.as_ref().is_ok_and(|shown| shown == expected) {
+                return Ok(());
+            }
+            if !patience.lasts().await {
+                anyhow::bail!("the rotation is {shown:?}, and should have become {expected:?}");
+            }
+        }
+    }
+
+    /// Waits until exactly these peers are in the rotation.
+    ///
+    /// # Errors
+    /// As [`Cluster::wait_rotation`].
+    pub async fn wait_rotation_of(&self, peers: &[&Peer]) -> anyhow::Result<()> {
+        self.wait_rotation(&peers.iter().map(|peer| peer.address().ip()).collect()).await
+    }
+
+    /// Waits until the attester's record of a peer says what it should.
+    ///
+    /// # Errors
+    /// At the deadline, with the record and the last probes.
+    pub async fn wait_record(&self, peer: &Peer, wanted: &str, fits: impl Fn(&Record) -> bool) -> anyhow::Result<Record> {
+        let patience = Patience::new();
+        loop {
+            let record = self.record(peer).await;
+            match record {
+                Ok(record) if fits(&record) => return Ok(record),
+                record => {
+                    if !patience.lasts().await {
+                        let shown = record.map(|record| record.to_string()).unwrap_or_else(|error| format!("{error:#}"));
+                        anyhow::bail!("{peer} should have become {wanted}, and is {shown}{}", self.history(peer).await);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until a peer has this standing.
+    ///
+    /// # Errors
+    /// As [`Cluster::wait_record`].
+    pub async fn wait_standing(&self, peer: &Peer, standing: &str) -> anyhow::Result<Record> {
+        self.wait_record(peer, standing, |record| record.standing == standing).await
+    }
+
+    /// Waits until a peer is refused or rejected for this reason.
+    ///
+    /// # Errors
+    /// As [`Cluster::wait_record`].
+    pub async fn wait_refused(&self, peer: &Peer, reason: Reason) -> anyhow::Result<Record> {
+        let fits = |record: &Record| {
+            ["refused", "rejected"].contains(&record.standing.as_str()) && record.reason == Some(reason)
+        };
+        self.wait_record(peer, &format!("refused for {reason}"), fits).await
+    }
+
+    /// Waits until a peer has the fate that its behaviour deserves, in the records and in the rotation.
+    ///
+    /// # Errors
+    /// As [`Cluster::wait_record`].
+    pub async fn wait_fate(&self, peer: &Peer) -> anyhow::Result<Record> {
+        let fate = peer.behaviour().fate();
+        let fits = |record: &Record| {
+            record.standing == fate.standing()
+                && record.reason == fate.reason()
+                && record.in_rotation == (fate == Fate::Admitted)
+        };
+        self.wait_record(peer, &format!("{fate:?}"), fits).await
+    }
+
+    /// Where another peer's traffic can leave: at the honest peer that was started first.
+    pub(crate) fn exit(&self) -> Option<SocketAddr> {
+        self.exits.lock().unwrap_or_else(PoisonError::into_inner).first().copied()
+    }
+
+    pub(crate) fn add_exit(&self, address: SocketAddr) {
+        self.exits.lock().unwrap_or_else(PoisonError::into_inner).push(address);
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) const fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// A peer's probes in words, for a test that fails.
+    async fn history(&self, peer: &Peer) -> String {
+        let probes = self.probes(peer).await.unwrap_or_default();
+        let line = |probe: &ProbeRow| {
+            let reason = probe.reason.map_or("-", Reason::code);
+            format!("\n  {} {} {} B {} {reason} ({}) {}", probe.at, probe.route, probe.body, probe.outcome, probe.detail, probe.phases)
+        };
+        probes.iter().take(10).map(line).collect()
+    }
+}
+
+async fn run(config: &Config) -> anyhow::Result<(Running, Addresses)> {
+    let island = Island::new("attester", 2)?;
+    let config = config.clone();
+    let rng = StdRng::from_rng(&mut rand::rng());
+    let bound = island.spawn(async move { Box::pin(App::bind(&config, Clock::system(), rng)).await });
+    let app = bound.await.context("the attester panicked")??;
+    let addresses = app.addresses().clone();
+    let token = CancellationToken::new();
+    let app = island.spawn(Box::pin(app.run(token.clone())));
+    Ok((Running { island, token, app }, addresses))
+}
+
+/// More probes than any test makes.
+const ALL: usize = 10_000;

@@ -1,0 +1,118 @@
+//! What stands at a hostile peer's port: a door that leads to its give mode server while the peer behaves, and plays a trick
+//! afterwards.
+
+use std::{io, net::SocketAddr};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpSocket, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{behaviour::Trick, cue::Cue};
+
+/// A door that listens.
+pub(crate) struct Door {
+    pub(crate) listener: TcpListener,
+    /// The give mode server behind it.
+    pub(crate) inner: SocketAddr,
+    pub(crate) trick: Trick,
+    pub(crate) cue: Cue,
+    /// With the key that the trick needs.
+    pub(crate) tls: TlsAcceptor,
+}
+
+impl Door {
+    /// Lets connections in until its runtime ends, or, if that is the trick, until its moment has come.
+    pub(crate) async fn run(self) {
+        let mut closes = self.cue.clone();
+        loop {
+            let accepted = tokio::select! {
+                () = closes.comes(), if self.trick == Trick::Close => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            if let Ok((client, _)) = accepted {
+                let trick = self.cue.has_come().then_some(self.trick);
+                let (inner, tls) = (self.inner, self.tls.clone());
+                tokio::spawn(async move {
+                    // How a client takes it is of no interest.
+                    let _ = receive(client, inner, trick, tls).await;
+                });
+            }
+        }
+    }
+}
+
+/// Listens as the give mode server does: a restarted peer gets its port back at once.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(1024)
+}
+
+/// A listener with room for nobody: its queue is full, nothing is accepted, and the kernel drops what else comes.
+pub(crate) async fn full(address: SocketAddr) -> io::Result<(TcpListener, Vec<TcpStream>)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(0)?;
+    let mut waiting = Vec::new();
+    // The first that is not connected at once is one too many.
+    while let Ok(connected) = tokio::time::timeout(AT_ONCE, TcpStream::connect(address)).await {
+        waiting.push(connected?);
+    }
+    Ok((listener, waiting))
+}
+
+/// A server without TLS.
+pub(crate) async fn plain(listener: TcpListener) {
+    while let Ok((mut client, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let _ = client.write_all(NO_TLS).await;
+            let _ = drain(&mut client).await;
+        });
+    }
+}
+
+async fn receive(mut client: TcpStream, inner: SocketAddr, trick: Option<Trick>, tls: TlsAcceptor) -> io::Result<()> {
+    match trick {
+        None => {
+            let mut server = TcpStream::connect(inner).await?;
+            copy_bidirectional(&mut client, &mut server).await.map(|_| ())
+        }
+        Some(Trick::Close) => Ok(()),
+        Some(Trick::Silence) => drain(&mut client).await,
+        Some(Trick::NoTls) => {
+            client.write_all(NO_TLS).await?;
+            drain(&mut client).await
+        }
+        Some(Trick::OtherKey | Trick::Mute) => drain(&mut tls.accept(client).await?).await,
+        Some(Trick::HangUp) => {
+            let mut client = tls.accept(client).await?;
+            // Once it was asked something: whoever hangs up before may be taken for one that breaks TLS.
+            let _ = client.read(&mut [0; 1024]).await?;
+            client.shutdown().await
+        }
+        Some(Trick::Answer(answer)) => {
+            let mut client = tls.accept(client).await?;
+            let mut buffer = [0; 16 << 10];
+            while client.read(&mut buffer).await? > 0 {
+                client.write_all(answer.as_bytes()).await?;
+                client.flush().await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Takes what comes, and says nothing.
+async fn drain(client: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    while client.read(&mut buffer).await? > 0 {}
+    Ok(())
+}
+
+const NO_TLS: &[u8] = b"220 mail.example ESMTP, what can I do for you?\r\n";
+/// A connection to a listener with room stands at once on loopback.
+const AT_ONCE: std::time::Duration = std::time::Duration::from_millis(300);

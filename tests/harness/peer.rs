@@ -1,0 +1,314 @@
+//! A peer: a give mode server and an agent at an address of their own, put together as its behaviour says.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use anyhow::Context;
+use peer_agent::{
+    Agent, AgentConfig, Backoff, Endpoint, Identity, Standing, Tap,
+    give::{self, DirectDial, Give, Policy},
+};
+use proto::{
+    ids::{PeerId, Pin},
+    key::{PublicKey, SigningKey},
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    behaviour::{Agency, Behaviour, Bend, Entrance, Parts, Trick},
+    carry::{Carrier, Recorded},
+    cluster::Cluster,
+    cue::{Cue, Told},
+    door::{self, Door},
+    island::Island,
+    ports,
+    rogue::{Accomplice, Rogue},
+    tls,
+};
+
+/// A peer on a thread of its own. Dropped, it is gone without goodbye.
+pub struct Peer {
+    plan: Plan,
+    running: Option<Running>,
+}
+
+/// What stays the same when a peer is restarted.
+#[derive(Clone)]
+struct Plan {
+    number: u8,
+    behaviour: Behaviour,
+    parts: Parts,
+    /// Where it listens and what its connections leave from.
+    address: SocketAddr,
+    /// What it registers.
+    claimed: SocketAddr,
+    folder: PathBuf,
+    key: SigningKey,
+    id: PeerId,
+    attester: SocketAddr,
+    root: PublicKey,
+    exit: Option<SocketAddr>,
+    recorded: Recorded,
+}
+
+struct Running {
+    island: Island,
+    agent: Option<Agent>,
+    stop: CancellationToken,
+    give: JoinHandle<()>,
+}
+
+impl Peer {
+    /// Starts peer `number` (1 to 254), at 127.77.`number`.1 and the cluster's common port. It registers by itself.
+    ///
+    /// Behaviours that need an honest peer (`ClaimsAnotherAddress`, `ExitsElsewhere`, `TurnsElsewhere`) use the one that was
+    /// started first; `ClaimsHeldAddress` is started under the number of the peer whose address it is after.
+    ///
+    /// # Errors
+    /// When it cannot listen, or there is no honest peer and it needs one.
+    pub async fn start(cluster: &Cluster, number: u8, behaviour: Behaviour) -> anyhow::Result<Self> {
+        Self::through(cluster, number, behaviour, cluster.addresses().session).await
+    }
+
+    /// The same, with another endpoint for its sessions than the attester's own (a [`crate::Relay`]'s, say).
+    ///
+    /// # Errors
+    /// As [`Peer::start`].
+    pub async fn through(
+        cluster: &Cluster,
+        number: u8,
+        behaviour: Behaviour,
+        attester: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let parts = behaviour.parts(cluster.options());
+        let port = match behaviour {
+            Behaviour::OtherPort => cluster.ports().other(),
+            _ => cluster.port(),
+        };
+        let address = ports::address(number, port);
+        let elsewhere = parts.agency == Agency::Elsewhere || parts.bend == Some(Bend::Elsewhere);
+        let exit = cluster.exit();
+        let claimed = match (parts.agency, exit) {
+            (Agency::Elsewhere, Some(other)) => other,
+            _ => address,
+        };
+        anyhow::ensure!(!elsewhere || exit.is_some(), "{behaviour} needs an honest peer: start that first");
+        let folder = cluster.folder().join(format!("peer-{number}-{behaviour}"));
+        let key = Identity::File(folder.join("peer.key")).key(&mut rand::rng())?;
+        let plan = Plan {
+            id: key.public().peer_id(),
+            root: cluster.root(),
+            recorded: Recorded::default(),
+            number,
+            behaviour,
+            parts,
+            address,
+            claimed,
+            folder,
+            key,
+            attester,
+            exit,
+        };
+        let mut peer = Self { plan, running: None };
+        peer.restart().await?;
+        if behaviour.is_honest() && parts.token.is_none() {
+            cluster.add_exit(address);
+        }
+        Ok(peer)
+    }
+
+    /// Its number.
+    pub const fn number(&self) -> u8 {
+        self.plan.number
+    }
+
+    /// What it does.
+    pub const fn behaviour(&self) -> Behaviour {
+        self.plan.behaviour
+    }
+
+    /// Where it is; [`Behaviour::ClaimsAnotherAddress`] registers another address than that.
+    pub const fn address(&self) -> SocketAddr {
+        self.plan.address
+    }
+
+    /// Its id.
+    pub const fn id(&self) -> &PeerId {
+        &self.plan.id
+    }
+
+    /// What its agent was told; `None` for a rogue or a peer that is stopped.
+    pub fn standing(&self) -> Option<Standing> {
+        Some(self.running.as_ref()?.agent.as_ref()?.standing())
+    }
+
+    /// Whether it runs.
+    pub const fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Stops it as a host program should: with a goodbye. (A rogue says none.)
+    pub async fn stop(&mut self) {
+        let Some(Running { island, agent, stop, give }) = self.running.take() else { return };
+        if let Some(agent) = agent {
+            agent.stop().await;
+        }
+        stop.cancel();
+        // A server that panicked has said so.
+        let _ = give.await;
+        island.kill().await;
+    }
+
+    /// Ends it without goodbye: when this returns, all its sockets are closed.
+    pub async fn stop_gone(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.island.kill().await;
+        }
+    }
+
+    /// Starts it again with the same keys at the same address, after stopping it if it runs.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.stop().await;
+        let island = Island::new(&format!("peer-{}", self.plan.number), 1)?;
+        let plan = self.plan.clone();
+        let booted = island.spawn(Box::pin(plan.boot())).await;
+        let (agent, stop, give) = booted.context("a peer panicked")?.with_context(|| format!("cannot start {self}"))?;
+        self.running = Some(Running { island, agent, stop, give });
+        Ok(())
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "peer {} ({}, {})", self.plan.number, self.plan.behaviour, self.plan.address)
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+type Booted = (Option<Agent>, CancellationToken, JoinHandle<()>);
+
+impl Plan {
+    /// Starts everything on the current runtime.
+    async fn boot(self) -> anyhow::Result<Booted> {
+        // The agent needs the pin, and the server needs the agent's tap: the key is made first.
+        let pin = Give::bind(self.server((self.address.ip(), 0).into()), Tap::disconnected())?.pin();
+        let (agent, accomplice) = self.agency(pin)?;
+        let told = match (&agent, &accomplice) {
+            (Some(agent), _) => Told::Agent(agent.changes()),
+            (None, Some(accomplice)) => Told::Rogue(accomplice.stage.clone()),
+            (None, None) => anyhow::bail!("a peer has an agent or a rogue"),
+        };
+        let cue = Cue::new(told, self.parts.since);
+        let tap = match (&agent, self.parts.agency) {
+            (Some(agent), Agency::Agent) => agent.tap(),
+            _ => Tap::disconnected(),
+        };
+        let listen = match self.parts.entrance {
+            Entrance::Give => self.address,
+            _ => (self.address.ip(), 0).into(),
+        };
+        let mut give = Give::bind(self.server(listen), tap)?;
+        if self.parts.bend.is_some() || accomplice.is_some() {
+            give = give.dialing(Arc::new(self.carrier(cue.clone(), accomplice)));
+        }
+        self.enter(give.addr(), cue).await?;
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(give.run(stop.clone()));
+        Ok((agent, stop, serving))
+    }
+
+    fn server(&self, listen: SocketAddr) -> give::Config {
+        give::Config {
+            listen,
+            state: self.folder.clone(),
+            bind: Some(self.address.ip()),
+            allow_private: true,
+            token: self.parts.token.map(str::to_owned),
+            rate: self.parts.rate,
+            limits: give::Limits { drain: std::time::Duration::from_millis(500), ..give::Limits::default() },
+            ..give::Config::default()
+        }
+    }
+
+    fn agency(&self, pin: Pin) -> anyhow::Result<(Option<Agent>, Option<Accomplice>)> {
+        if let Agency::Rogue(lie) = self.parts.agency {
+            let rogue = Rogue {
+                lie,
+                since: self.parts.since,
+                key: self.key.clone(),
+                address: self.address,
+                attester: self.attester,
+                protocols: self.parts.protocols(),
+                pin,
+                token: self.parts.token.unwrap_or_default().to_owned(),
+            };
+            return Ok((None, Some(rogue.start())));
+        }
+        let pin = if self.parts.agency == Agency::OtherPin { Pin::from_bytes([7; 32]) } else { pin };
+        let identity = Identity::File(self.folder.join("peer.key"));
+        let config = AgentConfig::new(vec![Endpoint::from(self.attester)], self.root, identity, self.claimed, pin);
+        let config = AgentConfig {
+            protocols: self.parts.protocols(),
+            connect_token: self.parts.token.map(str::to_owned),
+            bind: Some(self.address.ip()),
+            backoff: Backoff { base: std::time::Duration::from_millis(100), cap: std::time::Duration::from_secs(1) },
+            ..config
+        };
+        Ok((Some(Agent::start(config, rand::rng())?), None))
+    }
+
+    fn carrier(&self, cue: Cue, accomplice: Option<Accomplice>) -> Carrier {
+        Carrier {
+            direct: DirectDial {
+                policy: Policy { allow_private: true, ports: Vec::new() },
+                bind: Some(self.address.ip()),
+            },
+            address: self.address,
+            bend: self.parts.bend,
+            cue,
+            exit: self.exit,
+            witness: accomplice.map(|accomplice| accomplice.witness),
+            key: self.key.clone(),
+            recorded: Arc::clone(&self.recorded),
+        }
+    }
+
+    /// Puts at the registered port what clients shall meet there.
+    async fn enter(&self, inner: SocketAddr, cue: Cue) -> anyhow::Result<()> {
+        match self.parts.entrance {
+            Entrance::Give | Entrance::Nothing => {}
+            Entrance::Plain => {
+                tokio::spawn(door::plain(door::listen(self.address)?));
+            }
+            Entrance::Full => {
+                let full = door::full(self.address).await?;
+                tokio::spawn(async move {
+                    std::future::pending::<()>().await;
+                    drop(full);
+                });
+            }
+            Entrance::Door(trick) => {
+                let tls = match trick {
+                    Trick::OtherKey => tls::fresh_acceptor(&[])?,
+                    _ => tls::acceptor_of(&self.folder)?,
+                };
+                let listener = door::listen(self.address)?;
+                tokio::spawn(Door { listener, inner, trick, cue, tls }.run());
+            }
+        }
+        Ok(())
+    }
+}
