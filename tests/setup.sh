@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what the checks need beyond a Rust toolchain and a C compiler, from package registries alone.
 #
-#   tests/setup.sh foreign   the foreign programs that the ignored tests run (Go module tests/interop/go); the default
+#   tests/setup.sh foreign   what the ignored interop tests run: the programs of the Go module tests/interop/go, and curl;
+#                            the default
 #   tests/setup.sh deny      cargo-deny
 #   tests/setup.sh fuzz      cargo-fuzz
 #
-# What is there already is left as it is, so a second run is quick. The foreign programs go to $INTEROP_BIN, or to
-# interop-bin in Cargo's target directory, where the interop tests look for them.
+# What is there already is left as it is, so a second run is quick. The programs go to $INTEROP_BIN, or to interop-bin in
+# Cargo's target directory, where the interop tests look for them.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,16 +25,16 @@ main() {
 
 setup_foreign() {
     local module=tests/interop/go bin
-    if [ ! -f "$module/go.mod" ]; then
-        say "no Go module in $module: no foreign program to build"
-        return
-    fi
+    [ -f "$module/go.mod" ] || fail "there is no Go module in $module: this clone is incomplete"
+    ensure go golang-go
+    ensure curl curl
+    say "$(go version), $(curl --version | sed -n '1s/ (.*//p')"
     bin=$(bin_dir)
-    ensure_go
     say "building the programs of $module into $bin"
     cd "$module"
     go mod download || fail "the modules that $module/go.sum names could not be downloaded (see above)"
-    go build -trimpath -mod=readonly -o "$bin/" ./cmd/...
+    # Go would ask git for the revision, and fail where git does not trust the clone.
+    go build -trimpath -buildvcs=false -mod=readonly -o "$bin/" ./cmd/...
     cd "$OLDPWD"
     say "built: $(ls "$bin" | paste -sd ' ')"
 }
@@ -52,13 +53,13 @@ bin_dir() {
     (cd "$dir" && pwd)
 }
 
-ensure_go() {
-    if ! command -v go >/dev/null; then
-        say "go is missing: installing golang-go"
+# $1: the program; $2: its Debian package.
+ensure() {
+    if ! command -v "$1" >/dev/null; then
+        say "$1 is missing: installing $2"
         as_root apt-get update -q
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends golang-go
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$2"
     fi
-    say "$(go version)"
 }
 
 # $1: the program, a cargo subcommand; $2: the version that was tried.

@@ -219,7 +219,7 @@ impl App {
 }
 
 /// The rules that a configuration states.
-fn policy(config: &Config) -> Policy {
+pub fn policy(config: &Config) -> Policy {
     let admission = &config.admission;
     Policy {
         rules: Rules {

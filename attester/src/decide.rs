@@ -134,7 +134,7 @@ impl Life {
             .filter(|recheck| recheck.verdict.standing == VERIFIED)
             .map(|recheck| recheck.verdict.expires.start())
             .max();
-        let proof = evidence.into_iter().map(|recheck| recheck.proof).reduce(Verified::join);
+        let proof = evidence.into_iter().filter_map(|recheck| recheck.proof).reduce(Verified::join);
         let fresh = Self::registered(identity);
         let problem = match (&proof, until) {
             (None, _) | (_, None) => Finding::new(Reason::EvidenceInvalid, "no stored proof of membership"),
@@ -338,8 +338,9 @@ impl Life {
     fn returned(self, now: Timestamp) -> Self {
         let life = self.lapsed(now);
         match life.standing {
-            Standing::Verified { .. } => life,
-            _ => life.anew(Standing::Registered),
+            Standing::Retired => life.anew(Standing::Registered),
+            // A reconnect alone costs a member nothing, and washes nobody clean.
+            _ => life,
         }
     }
 

@@ -132,6 +132,7 @@ pub struct Core {
     pulse: watch::Sender<Pulse>,
     store_well: bool,
     origin_well: bool,
+    dns_well: bool,
     pruned: Timestamp,
 }
 
@@ -169,6 +170,7 @@ impl Core {
             pulse,
             store_well: true,
             origin_well: true,
+            dns_well: true,
             pruned: Timestamp::default(),
         };
         core.load().await?;
@@ -339,7 +341,7 @@ impl Core {
             self.seen(peer);
             let now = self.kit.clock.now();
             if let Some(member) = self.members.get_mut(peer) {
-                member.hint(now);
+                member.hint(now, &self.kit.policy);
             }
             self.schedule(peer);
         }

@@ -6,25 +6,18 @@
 //! core's, which hears of sessions as [`SessionEvent`]s.
 
 use std::{
-    fmt, io,
-    net::{Ipv4Addr, SocketAddr},
+    io,
+    net::SocketAddr,
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use bytes::Bytes;
-use proto::{
-    claims::Registration,
-    ids::{Nonce, PeerId},
-    key::SigningKey,
-    time::Clock,
-};
+use proto::{ids::Nonce, key::SigningKey, time::Clock};
 use rand::rngs::StdRng;
-use serde::Deserialize;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, mpsc, watch},
@@ -35,66 +28,28 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::Server;
 use tracing::{debug, warn};
 
-use crate::{
-    door::{Door, Seats},
-    model::Finding,
-};
+use crate::door::{Door, Seats};
 
 pub mod admission;
+mod config;
 mod connection;
 mod conversation;
+mod event;
 mod handle;
+mod link;
 mod pace;
 pub mod reserved;
 mod roster;
 mod service;
 mod tls;
 
+pub use config::{Config, Limits};
+pub use event::{How, Register, Registered, SessionEvent, SessionId};
 pub use handle::{Answer, SessionHandle, Ticket};
 pub use roster::Roster;
 
 use service::PeerVerification;
 use tls::{Arrived, Handshakes};
-
-/// The operator's part of the configuration.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Where agents connect.
-    pub listen: SocketAddr,
-    /// How many may be connected at a time.
-    pub sessions: usize,
-    /// How many of them may come from one address (one /64 of IPv6).
-    pub sessions_per_source: usize,
-    /// Whether peers may be at loopback, private and other reserved addresses.
-    pub allow_private: bool,
-    /// Time limits and the like.
-    #[serde(skip)]
-    pub limits: Limits,
-}
-
-/// How long things may take, and how many may go on; not the operator's business.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// For a TLS handshake.
-    pub handshake: Duration,
-    /// For a stream to be opened, and then for the registration.
-    pub register: Duration,
-    /// For the core to decide about a registration.
-    pub decide: Duration,
-    /// Between HTTP/2 pings on a silent connection.
-    pub keepalive: Duration,
-    /// For a ping's answer.
-    pub keepalive_timeout: Duration,
-    /// For the agent to hang up after the last word.
-    pub linger: Duration,
-    /// For all of them to do so when the server stops.
-    pub drain: Duration,
-    /// Between an agent's messages, in the long run.
-    pub pace: Duration,
-    /// TLS handshakes at a time.
-    pub handshakes: usize,
-}
 
 /// What the attester says of itself in a session; may change while it runs.
 #[derive(Clone, Debug)]
@@ -103,94 +58,6 @@ pub struct SessionKeys {
     pub keyset: Bytes,
     /// The attester key, which the keyset lists.
     pub attester: SigningKey,
-}
-
-/// What the core hears of sessions.
-///
-/// After a `Register` comes exactly one of `Goodbye` and `Ended` for the same session, unless the core itself refused
-/// the registration or the whole server stops.
-#[derive(Debug)]
-pub enum SessionEvent {
-    /// An agent asks to be registered.
-    Register(Box<Register>),
-    /// A registered agent leaves on purpose.
-    Goodbye {
-        /// Whose.
-        peer: PeerId,
-        /// Which session.
-        session: SessionId,
-        /// Paused rather than stopped.
-        paused: bool,
-    },
-    /// A registered agent is gone.
-    Ended {
-        /// Whose.
-        peer: PeerId,
-        /// Which session.
-        session: SessionId,
-        /// How it ended.
-        how: How,
-    },
-    /// A registration was refused before the core saw it. Best effort: left out when the core is busy.
-    Rejected {
-        /// Where it came from.
-        source: SocketAddr,
-        /// Who signed it, when its signature holds.
-        peer: Option<PeerId>,
-        /// Why.
-        finding: Finding,
-    },
-}
-
-/// An agent's wish to be registered, in so far as it keeps the rules of [`admission`].
-#[derive(Debug)]
-pub struct Register {
-    /// The claim.
-    pub registration: Registration,
-    /// The claim as it was signed: evidence.
-    pub raw: Vec<u8>,
-    /// The token that CONNECT clients must present to the peer, if one is needed.
-    pub connect_token: Option<String>,
-    /// Microseconds to add to the peer's clock to get the attester's.
-    pub clock_offset_micros: i64,
-    /// Where the session comes from.
-    pub source: SocketAddr,
-    /// The session.
-    pub handle: SessionHandle,
-    /// Where to decide.
-    pub answer: Answer,
-}
-
-/// What a registered agent is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registered {
-    /// Its id.
-    pub peer_id: PeerId,
-    /// Its own DNS name.
-    pub own_name: String,
-}
-
-/// How a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// The agent's end closed the stream or the connection.
-    Closed,
-    /// The agent's end reset the stream or the connection.
-    Reset,
-    /// Nothing came any more, not even answers to pings.
-    Silent,
-    /// The attester ended it: the core closed it, a newer one replaced it, or the agent broke the protocol.
-    Dismissed,
-}
-
-/// A session's number, unique in the process. Newer ones are greater.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(u64);
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 /// A server whose socket is open and which does not answer yet. See [`SessionServer::run`].
@@ -302,7 +169,7 @@ impl Shared {
     }
 
     fn next_id(&self) -> SessionId {
-        SessionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
+        SessionId::new(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 
@@ -326,50 +193,6 @@ pub enum SessionError {
     /// No TLS.
     #[error("cannot set up the session server's TLS")]
     Tls(#[source] rustls::Error),
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7443)),
-            sessions: 20_000,
-            sessions_per_source: 16,
-            allow_private: false,
-            limits: Limits::default(),
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            handshake: Duration::from_secs(5),
-            register: Duration::from_secs(10),
-            decide: Duration::from_secs(30),
-            keepalive: Duration::from_secs(30),
-            keepalive_timeout: Duration::from_secs(10),
-            linger: Duration::from_secs(2),
-            drain: Duration::from_secs(2),
-            pace: Duration::from_millis(100),
-            handshakes: 256,
-        }
-    }
-}
-
-impl Config {
-    fn check(&self) -> Result<(), SessionError> {
-        for (key, count) in [
-            ("sessions", self.sessions),
-            ("sessions_per_source", self.sessions_per_source),
-        ] {
-            if !(1..=MOST).contains(&count) {
-                return Err(SessionError::Config(format!(
-                    "{key} is {count}, and must be from 1 to {MOST}"
-                )));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Lets connections in, as many as there are seats for, and a few more that only hear why there is none.
@@ -449,8 +272,5 @@ const STREAM_WINDOW: u32 = 32 << 10;
 /// The least that HTTP/2 allows (RFC 9113, section 6.9.2).
 const CONNECTION_WINDOW: u32 = 65_535;
 const MAX_HEADERS: u32 = 8 << 10;
-/// For counts in the configuration: more is a slip of the keyboard.
-const MOST: usize = 1_000_000;
-
 #[cfg(test)]
 mod tests;

@@ -126,6 +126,7 @@ impl Agent {
             rng: StdRng::from_rng(&mut rng),
             metrics: Arc::clone(&metrics),
             failures: 0,
+            rejected: false,
             turn: 0,
         };
         let task = Some(runtime.spawn(driver.run()));

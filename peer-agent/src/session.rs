@@ -70,6 +70,8 @@ pub(crate) struct Driver {
     pub(crate) metrics: Arc<Metrics>,
     /// Attempts since the last registration.
     pub(crate) failures: u32,
+    /// Whether the last attempt was rejected: what is wrong stays told until the peer is registered.
+    pub(crate) rejected: bool,
     /// Counts the attempts: whose turn it is.
     pub(crate) turn: usize,
 }
@@ -129,6 +131,7 @@ impl Driver {
     fn failed(&mut self, error: &SessionError) -> Duration {
         tracing::debug!(code = error.code(), "no session: {}", error.remedy());
         let rejected = matches!(error, SessionError::Rejected { .. });
+        self.rejected = rejected;
         self.report(|standing| {
             standing.state = if rejected { State::Rejected } else { State::Connecting };
             standing.reason = Some(error.code().to_owned());

@@ -31,7 +31,7 @@ type Keys = BTreeMap<i64, bool>;
 
 #[test]
 fn claims_cddl_is_what_the_readme_quotes() {
-    let quoted = blocks(&file("README.md")).join("\n");
+    let quoted = quoted();
     let committed = root().join("claims.cddl");
     if env::var_os("UPDATE_GENERATED").is_some() {
         fs::write(&committed, &quoted).unwrap();
@@ -44,7 +44,7 @@ fn claims_cddl_is_what_the_readme_quotes() {
 
 #[test]
 fn each_claim_has_the_keys_and_the_type_of_its_rule() {
-    let cddl = file("claims.cddl");
+    let cddl = quoted();
     agrees(&cddl, &keyset());
     agrees(&cddl, &welcome());
     agrees(&cddl, &registration());
@@ -60,7 +60,7 @@ fn each_claim_has_the_keys_and_the_type_of_its_rule() {
 
 #[test]
 fn the_maps_around_and_inside_the_claims_have_the_keys_of_their_rules() {
-    let cddl = file("claims.cddl");
+    let cddl = quoted();
     assert_eq!(keys_of(&evidence()), rule_keys(&cddl, "evidence"));
     assert_eq!(keys_of(&key_entry()), rule_keys(&cddl, "key-entry"));
 
@@ -82,7 +82,7 @@ fn the_maps_around_and_inside_the_claims_have_the_keys_of_their_rules() {
 
 #[test]
 fn the_words_and_numbers_of_the_code_are_those_of_the_rules() {
-    let cddl = file("claims.cddl");
+    let cddl = quoted();
     let words = |words: Vec<&str>| {
         words
             .iter()
@@ -236,13 +236,12 @@ fn numbered<'a>(words: impl Iterator<Item = (u64, &'a str)>) -> String {
     format!("1..{}  ; {}", numbers.len(), words.join(", "))
 }
 
-/// The `cddl` blocks of a Markdown text.
-fn blocks(readme: &str) -> Vec<String> {
-    let mut blocks = readme.split("```cddl\n");
-    blocks.next();
-    blocks
-        .map(|rest| rest.split_once("```").unwrap().0.to_owned())
-        .collect()
+/// The `cddl` blocks of the README, a blank line between them.
+fn quoted() -> String {
+    let readme = file("README.md");
+    let blocks = readme.split("```cddl\n").skip(1);
+    let blocks: Vec<&str> = blocks.map(|rest| rest.split_once("```").unwrap().0).collect();
+    blocks.join("\n")
 }
 
 fn thousands(number: usize) -> String {

@@ -104,6 +104,53 @@ async fn who_goes_leaves_and_who_returns_is_proven_anew() {
     cluster.wait_rotation_of(&[&stays, &vanishes, &leaves]).await.unwrap();
 }
 
+/// A proof is for one TLS key: a peer that comes back with another starts again, whatever its lease.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_tls_key_is_proven_anew() {
+    harness::logs();
+    let cluster = Cluster::start(Options::quick()).await.unwrap();
+    let mut peer = Peer::start(&cluster, 1, Behaviour::Enproxy).await.unwrap();
+    cluster.wait_fate(&peer).await.unwrap();
+    let before = cluster.probes(&peer).await.unwrap().len();
+    peer.stop_gone().await;
+    peer.forget_tls_key().unwrap();
+    peer.restart().await.unwrap();
+    let pins = async |peer: &Peer| {
+        let rows = cluster.store().await.unwrap().peers().await.unwrap().rows;
+        rows.into_iter().find(|row| row.id == *peer.id()).unwrap().pin
+    };
+    let old = pins(&peer).await;
+    let deadline = tokio::time::Instant::now() + harness::DEADLINE;
+    while pins(&peer).await == old {
+        assert!(tokio::time::Instant::now() < deadline, "the attester still has the old key");
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    cluster.wait_fate(&peer).await.unwrap();
+    let probes = cluster.probes(&peer).await.unwrap();
+    let new = probes.iter().take(probes.len() - before).filter(|probe| {
+        let proof = recheck(&probe.evidence, &cluster.root(), Demands::default());
+        proof.is_ok_and(|recheck| recheck.proof.identity().pin != old)
+    });
+    assert!(new.count() >= cluster.options().proofs, "{probes:?}");
+}
+
+/// An address is its holder's while the lease runs; then whoever serves there may have it, and the old name goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_identity_takes_over_an_address_that_nobody_holds_any_more() {
+    harness::logs();
+    let cluster = Cluster::start(Options::quick()).await.unwrap();
+    let mut first = Peer::start(&cluster, 1, Behaviour::Enproxy).await.unwrap();
+    cluster.wait_fate(&first).await.unwrap();
+    first.stop_gone().await;
+    // The same address, another key: held until the first one has lost its place.
+    let second = Peer::start(&cluster, 1, Behaviour::EnproxyPath).await.unwrap();
+    cluster.wait_fate(&second).await.unwrap();
+    let record = cluster.wait_standing(&first, "retired").await.unwrap();
+    assert_eq!(record.reason, Some(attester::model::Reason::AddressTaken), "{record}");
+    assert_eq!(cluster.own_name(&first).await.unwrap(), BTreeSet::new(), "its name leads to another peer");
+    assert_eq!(cluster.own_name(&second).await.unwrap(), BTreeSet::from([second.address().ip()]));
+}
+
 /// A peer whose proxy and agent go on while its session is cut returns without losing its place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attester_that_restarts_keeps_honest_peers_in() {
@@ -114,8 +161,15 @@ async fn an_attester_that_restarts_keeps_honest_peers_in() {
     let expected = BTreeSet::<IpAddr>::from([first.address().ip(), second.address().ip()]);
     cluster.wait_rotation(&expected).await.unwrap();
     cluster.restart().await.unwrap();
-    // Restored from evidence, before any session: the first answer shows both.
-    assert_eq!(cluster.rotation().await.unwrap(), expected);
+    // Restored from evidence, before any session: until then DNS answers nothing, and the first answer shows both.
+    let deadline = tokio::time::Instant::now() + harness::DEADLINE;
+    let first_answer = loop {
+        match cluster.rotation().await {
+            Ok(shown) => break shown,
+            Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error}"),
+        }
+    };
+    assert_eq!(first_answer, expected);
     for peer in [&first, &second] {
         let before = cluster.probes(peer).await.unwrap().len();
         // And they go on proving themselves.

@@ -2,5 +2,6 @@
 
 mod admit;
 mod layering;
+mod lifecycle;
 mod refuse;
 mod relay;

@@ -71,6 +71,40 @@ async fn peers_that_turn_hostile_leave() {
     }
 }
 
+/// Programs that break the protocol are sent away, and however often they come back, an honest peer that arrives in the midst of
+/// it is admitted as if they were not there (P6).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn noise_proves_nothing_and_keeps_nobody_out() {
+    harness::logs();
+    let cluster = Cluster::start(Options::quick()).await.unwrap();
+    let noisy = Behaviour::ALL.iter().filter(|behaviour| behaviour.fate() == Fate::Dismissed);
+    let mut noisemakers = Vec::new();
+    for (number, behaviour) in (2..).zip(noisy) {
+        noisemakers.push(Peer::start(&cluster, number, *behaviour).await.unwrap());
+    }
+    let watcher = cluster.watch();
+    for peer in &noisemakers {
+        at_least_sessions(peer, 3).await;
+    }
+    let honest = Peer::start(&cluster, 1, Behaviour::All).await.unwrap();
+    cluster.wait_fate(&honest).await.unwrap();
+    for peer in &noisemakers {
+        at_least_sessions(peer, 6).await;
+        assert!(!cluster.was_ever_verified(peer).await.unwrap(), "a verdict verified {peer}");
+    }
+    assert_eq!(watcher.finish().await.unwrap().ever, BTreeSet::from([honest.address().ip()]));
+    let probes = cluster.probes(&honest).await.unwrap();
+    assert!(probes.iter().all(|probe| probe.outcome == Outcome::Proved), "{probes:?}");
+}
+
+async fn at_least_sessions(peer: &Peer, count: usize) {
+    let deadline = tokio::time::Instant::now() + harness::DEADLINE;
+    while peer.sessions().unwrap() < count {
+        assert!(tokio::time::Instant::now() < deadline, "{peer} had {:?} sessions", peer.sessions());
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+}
+
 /// Starts all peers whose fate is a refusal for one of these reasons, and follows them to it.
 async fn refused(reasons: impl Fn(attester::model::Reason) -> bool) {
     let wanted = |behaviour: &Behaviour| match behaviour.fate() {

@@ -7,7 +7,7 @@ use attester::model::Reason;
 
 mod parts;
 
-pub(crate) use parts::{Agency, Bend, Entrance, Lie, Parts, Trick};
+pub(crate) use parts::{Agency, Bend, Entrance, Lie, Noise, Parts, Trick};
 
 /// What becomes of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,27 +24,31 @@ pub enum Fate {
     Doubted(Reason),
     /// It enters the rotation and loses its place.
     Suspended(Reason),
+    /// Its sessions are ended before anything is proven. Whether something is held against it is a matter of chance.
+    Dismissed,
 }
 
 impl Fate {
     /// Why, if the peer is not served.
     pub const fn reason(self) -> Option<Reason> {
         match self {
-            Self::Admitted | Self::OwnNameOnly => None,
+            Self::Admitted | Self::OwnNameOnly | Self::Dismissed => None,
             Self::Rejected(reason) | Self::Refused(reason) | Self::Doubted(reason) | Self::Suspended(reason) => {
                 Some(reason)
             }
         }
     }
 
-    /// The standing in the attester's records; `rejected` stands for a rejection, since strangers are not recorded.
-    pub const fn standing(self) -> &'static str {
+    /// The standing in the attester's records, if it is one for sure; `rejected` stands for a rejection, since strangers are not
+    /// recorded.
+    pub const fn standing(self) -> Option<&'static str> {
         match self {
-            Self::Admitted | Self::OwnNameOnly => "verified",
-            Self::Rejected(_) => "rejected",
-            Self::Refused(_) => "refused",
-            Self::Doubted(_) => "named",
-            Self::Suspended(_) => "suspended",
+            Self::Admitted | Self::OwnNameOnly => Some("verified"),
+            Self::Rejected(_) => Some("rejected"),
+            Self::Refused(_) => Some("refused"),
+            Self::Doubted(_) => Some("named"),
+            Self::Suspended(_) => Some("suspended"),
+            Self::Dismissed => None,
         }
     }
 }
@@ -115,6 +119,8 @@ behaviours! {
 
     /// Takes no connections any more.
     ClosesPort = "closes-port", Refused(Reason::ConnectRefused);
+    /// Does not accept connections any more, and its queue is full.
+    StopsAccepting = "stops-accepting", Refused(Reason::ConnectTimeout);
     /// Accepts TCP and then is silent.
     AcceptsThenSilent = "accepts-then-silent", Refused(Reason::TlsTimeout);
     /// Answers a TLS handshake with something else.
@@ -190,6 +196,17 @@ behaviours! {
     TurnsReceiptless = "turns-receiptless", Suspended(Reason::ReceiptMissing);
     /// Once admitted, proxies through another peer.
     TurnsElsewhere = "turns-elsewhere", Suspended(Reason::Egress);
+
+    /// Registers, and sends a thousand receipts of random bytes at once.
+    FloodsReceipts = "floods-receipts", Dismissed;
+    /// Registers, and sends a message of no kind.
+    SendsNothing = "sends-nothing", Dismissed;
+    /// Registers, and sends a message of a mebibyte.
+    SendsTooMuch = "sends-too-much", Dismissed;
+    /// Registers twice in one session.
+    RegistersTwice = "registers-twice", Dismissed;
+    /// Registers and breaks the connection, again and again, as fast as it can.
+    Flaps = "flaps", Dismissed;
 }
 
 impl Behaviour {

@@ -302,7 +302,7 @@ impl Cluster {
     pub async fn wait_fate(&self, peer: &Peer) -> anyhow::Result<Record> {
         let fate = peer.behaviour().fate();
         let fits = |record: &Record| {
-            record.standing == fate.standing()
+            fate.standing().is_none_or(|standing| record.standing == standing)
                 && record.reason == fate.reason()
                 && record.in_rotation == (fate == Fate::Admitted)
         };

@@ -25,10 +25,16 @@ pub(crate) struct Door {
 impl Door {
     /// Lets connections in until its runtime ends, or, if that is the trick, until its moment has come.
     pub(crate) async fn run(self) {
-        let mut closes = self.cue.clone();
+        let mut cue = self.cue.clone();
         loop {
             let accepted = tokio::select! {
-                () = closes.comes(), if self.trick == Trick::Close => return,
+                () = cue.comes(), if matches!(self.trick, Trick::Close | Trick::Fill) => {
+                    if self.trick == Trick::Fill {
+                        let _queue = fill(&self.listener).await;
+                        std::future::pending::<()>().await;
+                    }
+                    return;
+                }
                 accepted = self.listener.accept() => accepted,
             };
             if let Ok((client, _)) = accepted {
@@ -43,26 +49,23 @@ impl Door {
     }
 }
 
-/// Listens as the give mode server does: a restarted peer gets its port back at once.
+/// Listens as the give mode server does: a restarted peer gets its port back at once. The queue is short, so that it can be filled.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(1024)
+    socket.listen(SHORT)
 }
 
-/// A listener with room for nobody: its queue is full, nothing is accepted, and the kernel drops what else comes.
-pub(crate) async fn full(address: SocketAddr) -> io::Result<(TcpListener, Vec<TcpStream>)> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    let listener = socket.listen(0)?;
+/// Fills a listener's queue: as long as nothing is accepted and what this returns is kept, the kernel drops what else comes.
+pub(crate) async fn fill(listener: &TcpListener) -> io::Result<Vec<TcpStream>> {
+    let address = listener.local_addr()?;
     let mut waiting = Vec::new();
     // The first that is not connected at once is one too many.
     while let Ok(connected) = tokio::time::timeout(AT_ONCE, TcpStream::connect(address)).await {
         waiting.push(connected?);
     }
-    Ok((listener, waiting))
+    Ok(waiting)
 }
 
 /// A server without TLS.
@@ -81,7 +84,7 @@ async fn receive(mut client: TcpStream, inner: SocketAddr, trick: Option<Trick>,
             let mut server = TcpStream::connect(inner).await?;
             copy_bidirectional(&mut client, &mut server).await.map(|_| ())
         }
-        Some(Trick::Close) => Ok(()),
+        Some(Trick::Close | Trick::Fill) => Ok(()),
         Some(Trick::Silence) => drain(&mut client).await,
         Some(Trick::NoTls) => {
             client.write_all(NO_TLS).await?;
@@ -114,5 +117,6 @@ async fn drain(client: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result
 }
 
 const NO_TLS: &[u8] = b"220 mail.example ESMTP, what can I do for you?\r\n";
+const SHORT: u32 = 8;
 /// A connection to a listener with room stands at once on loopback.
 const AT_ONCE: std::time::Duration = std::time::Duration::from_millis(300);

@@ -23,6 +23,7 @@ mod relay;
 mod rogue;
 mod rotation;
 mod tls;
+pub mod programs;
 mod wait;
 
 pub use behaviour::{Behaviour, Fate};

@@ -4,7 +4,10 @@ use std::{
     fmt,
     net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use anyhow::Context;
@@ -61,6 +64,8 @@ struct Running {
     agent: Option<Agent>,
     stop: CancellationToken,
     give: JoinHandle<()>,
+    /// Counts a rogue's sessions.
+    sessions: Option<Arc<AtomicUsize>>,
 }
 
 impl Peer {
@@ -147,6 +152,11 @@ impl Peer {
         Some(self.running.as_ref()?.agent.as_ref()?.standing())
     }
 
+    /// How many sessions a rogue has opened since it was started; `None` for those with a real agent.
+    pub fn sessions(&self) -> Option<usize> {
+        Some(self.running.as_ref()?.sessions.as_ref()?.load(Ordering::Relaxed))
+    }
+
     /// Whether it runs.
     pub const fn is_running(&self) -> bool {
         self.running.is_some()
@@ -154,7 +164,7 @@ impl Peer {
 
     /// Stops it as a host program should: with a goodbye. (A rogue says none.)
     pub async fn stop(&mut self) {
-        let Some(Running { island, agent, stop, give }) = self.running.take() else { return };
+        let Some(Running { island, agent, stop, give, .. }) = self.running.take() else { return };
         if let Some(agent) = agent {
             agent.stop().await;
         }
@@ -162,6 +172,14 @@ impl Peer {
         // A server that panicked has said so.
         let _ = give.await;
         island.kill().await;
+    }
+
+    /// Throws its TLS key away; the next start makes another, with another pin.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn forget_tls_key(&self) -> std::io::Result<()> {
+        std::fs::remove_file(self.plan.folder.join("tls.key"))
     }
 
     /// Ends it without goodbye: when this returns, all its sockets are closed.
@@ -180,8 +198,9 @@ impl Peer {
         let island = Island::new(&format!("peer-{}", self.plan.number), 1)?;
         let plan = self.plan.clone();
         let booted = island.spawn(Box::pin(plan.boot())).await;
-        let (agent, stop, give) = booted.context("a peer panicked")?.with_context(|| format!("cannot start {self}"))?;
-        self.running = Some(Running { island, agent, stop, give });
+        let Booted { agent, stop, give, sessions } =
+            booted.context("a peer panicked")?.with_context(|| format!("cannot start {self}"))?;
+        self.running = Some(Running { island, agent, stop, give, sessions });
         Ok(())
     }
 }
@@ -198,7 +217,13 @@ impl fmt::Debug for Peer {
     }
 }
 
-type Booted = (Option<Agent>, CancellationToken, JoinHandle<()>);
+/// What a plan has become.
+struct Booted {
+    agent: Option<Agent>,
+    stop: CancellationToken,
+    give: JoinHandle<()>,
+    sessions: Option<Arc<AtomicUsize>>,
+}
 
 impl Plan {
     /// Starts everything on the current runtime.
@@ -212,6 +237,7 @@ impl Plan {
             (None, None) => anyhow::bail!("a peer has an agent or a rogue"),
         };
         let cue = Cue::new(told, self.parts.since);
+        let sessions = accomplice.as_ref().map(|accomplice| Arc::clone(&accomplice.sessions));
         let tap = match (&agent, self.parts.agency) {
             (Some(agent), Agency::Agent) => agent.tap(),
             _ => Tap::disconnected(),
@@ -226,8 +252,8 @@ impl Plan {
         }
         self.enter(give.addr(), cue).await?;
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(give.run(stop.clone()));
-        Ok((agent, stop, serving))
+        let give = tokio::spawn(give.run(stop.clone()));
+        Ok(Booted { agent, stop, give, sessions })
     }
 
     fn server(&self, listen: SocketAddr) -> give::Config {
@@ -294,7 +320,8 @@ impl Plan {
                 tokio::spawn(door::plain(door::listen(self.address)?));
             }
             Entrance::Full => {
-                let full = door::full(self.address).await?;
+                let listener = door::listen(self.address)?;
+                let full = (door::fill(&listener).await?, listener);
                 tokio::spawn(async move {
                     std::future::pending::<()>().await;
                     drop(full);

@@ -1,7 +1,14 @@
 //! A program that speaks an agent's protocol and lies: everything that the real agent refuses to do. It carries true traffic and
 //! knows the truth of it, so that each lie is the only thing that is wrong.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use proto::{
     attest::{Ack, Receipt as ReceiptMessage, Register, ToAttester, to_agent, to_attester},
@@ -22,7 +29,7 @@ mod witness;
 
 pub(crate) use witness::{Account, Carried, Witness};
 
-use crate::{behaviour::Lie, cue::{Cue, Stage, Told}};
+use crate::{behaviour::{Lie, Noise}, cue::{Cue, Stage, Told}};
 use channel::Channel;
 
 /// A rogue and what it says of itself.
@@ -41,6 +48,8 @@ pub(crate) struct Rogue {
 pub(crate) struct Accomplice {
     pub(crate) witness: Witness,
     pub(crate) stage: watch::Receiver<Stage>,
+    /// How many sessions it has opened.
+    pub(crate) sessions: Arc<AtomicUsize>,
 }
 
 impl Rogue {
@@ -49,9 +58,11 @@ impl Rogue {
         let (witness, carried) = Witness::new();
         let (sender, stage) = watch::channel(Stage::Away);
         let cue = Cue::new(Told::Rogue(stage.clone()), self.since);
-        let life = Life { rogue: self, witness: witness.clone(), carried, stage: sender, cue, first: None };
+        let sessions = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&sessions);
+        let life = Life { rogue: self, witness: witness.clone(), carried, stage: sender, cue, first: None, counted, registered: None };
         tokio::spawn(life.run());
-        Accomplice { witness, stage }
+        Accomplice { witness, stage, sessions }
     }
 }
 
@@ -63,6 +74,9 @@ struct Life {
     cue: Cue,
     /// The nonce of its first session.
     first: Option<Nonce>,
+    counted: Arc<AtomicUsize>,
+    /// Its last registration.
+    registered: Option<Register>,
 }
 
 impl Life {
@@ -72,12 +86,15 @@ impl Life {
                 tracing::debug!(lie = ?self.rogue.lie, "a rogue's session ended: {error:#}");
             }
             self.stage.send_replace(Stage::Away);
-            sleep(AGAIN).await;
+            if self.rogue.lie != Lie::Noise(Noise::End) {
+                sleep(AGAIN).await;
+            }
         }
     }
 
     async fn session(&mut self) -> anyhow::Result<()> {
         let mut channel = channel::open(self.rogue.attester, self.rogue.address).await?;
+        self.counted.fetch_add(1, Ordering::Relaxed);
         loop {
             tokio::select! {
                 message = channel.inbound.message() => {
@@ -96,6 +113,9 @@ impl Life {
             to_agent::Message::Welcome(bytes) => return self.register(channel, &bytes).await,
             to_agent::Message::Registered(_) => {
                 self.stage.send_replace(Stage::Registered);
+                if let Lie::Noise(noise) = self.rogue.lie {
+                    return self.disturb(channel, noise).await;
+                }
             }
             to_agent::Message::Rejected(rejected) => anyhow::bail!("rejected: {} {}", rejected.code, rejected.remedy),
             to_agent::Message::Announcement(bytes) => {
@@ -125,14 +145,39 @@ impl Life {
             Lie::OtherBinding => registration.channel_binding = ChannelBinding::from_bytes([7; 32]),
             _ => {}
         }
-        let registration = match self.rogue.lie {
+        let bytes = match self.rogue.lie {
             Lie::JunkRegistration => vec![0xd2; 200],
             Lie::UnsignedRegistration => sign(&registration, &other_key())?,
             Lie::WeakKey => registering::forged(&registration, &self.rogue.key)?,
             _ => sign(&registration, &self.rogue.key)?,
         };
-        let register = Register { registration: registration.into(), connect_token: self.rogue.token.clone() };
+        let register = Register { registration: bytes.into(), connect_token: self.rogue.token.clone() };
+        self.registered = Some(register.clone());
         channel.say(to_attester::Message::Register(register)).await
+    }
+
+    /// Sends what no agent sends.
+    async fn disturb(&self, channel: &Channel, noise: Noise) -> anyhow::Result<()> {
+        match noise {
+            Noise::Receipts => {
+                for count in 0..1000_u16 {
+                    let receipt = count.to_be_bytes().repeat(100).into();
+                    channel.say(to_attester::Message::Receipt(ReceiptMessage { receipt })).await?;
+                }
+            }
+            Noise::Nothing => channel.outbound.send(ToAttester { message: None }).await?,
+            Noise::TooMuch => {
+                let refusal = "x".repeat(1 << 20);
+                channel.say(to_attester::Message::Ack(Ack { probe_id: vec![7; 16].into(), refusal })).await?;
+            }
+            Noise::Registration => {
+                if let Some(register) = self.registered.clone() {
+                    channel.say(to_attester::Message::Register(register)).await?;
+                }
+            }
+            Noise::End => anyhow::bail!("it has had enough"),
+        }
+        Ok(())
     }
 
     async fn acknowledge(&self, channel: &Channel, announcement: &Announcement) -> anyhow::Result<()> {

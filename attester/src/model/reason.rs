@@ -181,8 +181,8 @@ reasons! {
     ClockSkew = "clock", "V5", Unknown,
         "the machine's clock jumps: let it be set from the network";
     /// V6: the nonce was used before.
-    Replayed = "replayed", "V6", Peer,
-        "the evidence was already used for another probe";
+    Replayed = "replayed", "V6", Attester,
+        "the nonce of the probe was already used for another one: the operator should look at the attester's random numbers";
     /// V7: too slow.
     Goodput = "goodput", "V7", Peer,
         "the measured throughput is below the floor: the connection is too slow for give mode";
@@ -210,7 +210,7 @@ reasons! {
         "another identity now serves at this address and port";
     /// Stored evidence did not verify again.
     EvidenceInvalid = "evidence-invalid", "restore", Attester,
-        "the stored evidence did not verify again after a restart: it is proved anew";
+        "the attester's own evidence does not hold together, so nothing is held against the peer: it is proved anew";
     /// The rotation has another port.
     Port = "port", "rotation", Unknown,
         "address records carry no port, so only peers on the rotation's port are in it; this peer is reached by its own name";

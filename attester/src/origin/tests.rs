@@ -196,7 +196,10 @@ async fn an_answer_states_what_arrived_in_exactly_the_announced_bytes() {
 
         let signed = answer.signed_statement();
         let digest = Digest::of(&signed);
-        assert_eq!(answer.bytes[..probe::ORIGIN_HEAD], probe::answer_head(&signed, length).unwrap());
+        assert_eq!(
+            answer.bytes[..probe::ORIGIN_HEAD],
+            probe::answer_head(&signed, length).unwrap()
+        );
         let timely = Signed::<Statement>::parse(&signed)
             .unwrap()
             .verify(&rig.origin.public())

@@ -68,7 +68,7 @@ impl Core {
             Some(other) => {
                 self.addresses.remove(&other.life.identity().address);
                 self.unlist(&other, &id);
-                Member { first_seen: other.first_seen, ..Member::new(Life::registered(identity), now) }
+                Member { first_seen: other.first_seen, probed: other.probed, ..Member::new(Life::registered(identity), now) }
             }
             None => Member::new(Life::registered(identity), now),
         };
@@ -79,7 +79,7 @@ impl Core {
         member.connect_token = register.connect_token;
         member.last_seen = now;
         if member.life.membership(now).is_none() {
-            member.hint(now);
+            member.hint(now, &self.kit.policy);
         }
         member.admitted = member.admitted && member.life.membership(now).is_some();
         let recorded = self.kit.store.record_peer(&member.row()).await;

@@ -43,7 +43,7 @@ impl Member {
             last_seen: now,
             admitted: false,
             busy: None,
-            probed: now,
+            probed: Timestamp::default(),
             due: None,
             on_agenda: None,
         }
@@ -77,9 +77,9 @@ impl Member {
         self.busy.is_none() && self.due.is_some_and(|due| due <= now)
     }
 
-    /// Brings the next probe forward to now.
-    pub(super) const fn hint(&mut self, now: Timestamp) {
-        self.due = Some(now);
+    /// Brings the next probe forward, as far as the spacing between two probes allows.
+    pub(super) fn hint(&mut self, now: Timestamp, policy: &Policy) {
+        self.due = Some(now.max(self.probed.plus(policy.pace.spacing)));
     }
 
     /// What the next probe needs.

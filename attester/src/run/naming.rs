@@ -46,11 +46,15 @@ impl Core {
         }
         match shown {
             Ok(()) => {
+                self.dns_well = true;
                 self.transition(id, Event::Named).await;
                 self.schedule(id);
             }
             Err(finding) => {
-                tracing::warn!(%finding, "a peer's own name is not shown: nobody new is verified until DNS answers");
+                // Told once, however many wait.
+                if std::mem::take(&mut self.dns_well) {
+                    tracing::warn!(%finding, "a peer's own name is not shown: nobody new is verified until DNS answers");
+                }
                 self.transition(id, Event::Inconclusive(finding)).await;
                 self.begin_naming(id, session);
             }

@@ -146,15 +146,17 @@ fn proofs(stored: Loaded<StoredEvidence>, identity: &Identity, terms: &Terms) ->
     }
     let needed = usize::try_from(terms.rules.proofs_for(identity)).unwrap_or(usize::MAX);
     let mut proofs: Vec<Recheck> = Vec::new();
-    for row in stored.rows {
-        match recheck(&row.evidence, &terms.root, terms.demands) {
-            Ok(found) if proofs.iter().any(|known| known.verdict.probe == found.verdict.probe) => {
-                return Err(invalid("one probe is stored twice".to_owned()));
-            }
-            Ok(found) => proofs.push(found),
-            // A probe that failed or said nothing proves nothing.
-            Err(finding) if finding.reason != Reason::EvidenceInvalid => continue,
-            Err(finding) => return Err(finding),
+    for (age, row) in stored.rows.into_iter().enumerate() {
+        let found = recheck(&row.evidence, &terms.root, terms.demands)?;
+        // The newest signed word decides, not the row.
+        if age == 0 && found.verdict.standing != decide::VERIFIED {
+            return Err(invalid(format!("the latest verdict says {}", found.verdict.standing)));
+        }
+        if proofs.iter().any(|known| known.verdict.probe == found.verdict.probe) {
+            return Err(invalid("one probe is stored twice".to_owned()));
+        }
+        if found.proof.is_some() {
+            proofs.push(found);
         }
         if proofs.len() >= needed && covers(&proofs, identity) {
             return Ok(proofs);
@@ -164,10 +166,9 @@ fn proofs(stored: Loaded<StoredEvidence>, identity: &Identity, terms: &Terms) ->
 }
 
 fn covers(proofs: &[Recheck], identity: &Identity) -> bool {
-    let proven = |protocol| {
-        proofs.iter().any(|found| found.proof.routes().keys().any(|route| route.protocol == protocol))
-    };
-    identity.protocols.iter().all(proven) && proofs.iter().any(|found| found.proof.goodput().is_some())
+    let proofs = || proofs.iter().filter_map(|found| found.proof.as_ref());
+    let proven = |protocol| proofs().any(|proof| proof.routes().keys().any(|route| route.protocol == protocol));
+    identity.protocols.iter().all(proven) && proofs().any(|proof| proof.goodput().is_some())
 }
 
 /// Enough to find the last measurement of throughput, which is made every 20th probe.

@@ -54,29 +54,32 @@ impl Core {
             nonce,
             evidence: evidence.encode().unwrap_or_default(),
         };
-        self.keep(&mut member, &row).await;
+        let stored = self.keep(&mut member, &row).await;
         let changed = before != member.admitted;
         self.members.insert(id.clone(), member);
         if changed {
             self.publish();
         }
-        self.tell(&id, evidence.verdict);
+        if stored {
+            self.tell(&id, evidence.verdict);
+        }
         self.schedule(&id);
     }
 
     /// Writes a decision. What cannot be written is not shown; a nonce that was seen before is worth nothing.
-    async fn keep(&mut self, member: &mut Member, row: &ProbeRow) {
+    async fn keep(&mut self, member: &mut Member, row: &ProbeRow) -> bool {
         let kept = self.kit.store.record_verdict(&member.row(), row).await;
         if let Err(StoreError::NonceSeen { .. } | StoreError::ProbeSeen { .. }) = &kept {
             tracing::warn!(probe = %row.probe, "a nonce came twice: is the random generator sound?");
             member.life = Life::registered(member.life.identity().clone());
             member.admitted = false;
-            return;
+            return false;
         }
         // A membership stays shown while its renewal waits for the store, but a new one is not shown before it is kept.
         let stored = self.note_store(kept);
         let member_now = member.life.membership(self.kit.clock.now()).is_some();
         member.admitted = member_now && (stored || member.admitted);
+        stored
     }
 
     fn draft(
@@ -106,7 +109,10 @@ impl Core {
 
     /// What the peer's owner can do (P9); also for a verified peer that no rotation can hold.
     fn remedy(&self, life: &Life, finding: Option<&Finding>) -> String {
-        let bounded = |text: String| text.chars().take(MAX_REMEDY).collect();
+        let bounded = |mut text: String| {
+            text.truncate(text.floor_char_boundary(MAX_REMEDY));
+            text
+        };
         match finding {
             Some(finding) => bounded(finding.remedy()),
             None if life.lease().is_some() => {
@@ -141,5 +147,5 @@ fn outcome_of(probed: &Probed) -> (Outcome, Option<Finding>) {
     }
 }
 
-/// Fits the verdict claim (512 bytes) whatever the characters are.
-const MAX_REMEDY: usize = 128;
+/// What the verdict claim holds, in bytes.
+const MAX_REMEDY: usize = 512;

@@ -16,7 +16,7 @@ use tokio::{
     sync::oneshot,
     time::{Instant, sleep_until, timeout, timeout_at},
 };
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 use tracing::{debug, warn};
 
 use crate::{
@@ -28,7 +28,8 @@ use super::{
     How, Register, SessionEvent, SessionKeys, Shared,
     admission::{self, Admitted, Refused, Terms},
     connection::Connection,
-    handle::{Answer, EndedBy, Link, Outgoing, SessionHandle, rejected},
+    handle::{Answer, SessionHandle},
+    link::{EndedBy, Link, Outgoing, rejected},
     pace::Pace,
 };
 
@@ -124,7 +125,7 @@ impl Conversation {
                 "the attester cannot sign its welcome: its operator should look at its log",
             ))
         })?;
-        let gone = |_: Finding| Leaving::Gone(self.how_gone(None));
+        let gone = |_: Finding| Leaving::Gone(How::Reset);
         self.link
             .send(to_agent::Message::Keyset(keys.keyset.clone()))
             .map_err(gone)?;
@@ -178,16 +179,13 @@ impl Conversation {
             answer: Answer::new(Arc::clone(&self.link), decided_in),
         };
         let deadline = Instant::now() + self.shared.limits.decide;
-        let told = timeout_at(
-            deadline,
-            self.shared.events.send(SessionEvent::Register(Box::new(register))),
-        )
-        .await;
-        if !matches!(told, Ok(Ok(()))) {
-            return Err(self.refuse(
-                Some(peer),
-                Finding::new(Reason::AttesterFull, "too many registrations wait"),
-            ));
+        let event = SessionEvent::Register(Box::new(register));
+        tokio::select! {
+            () = self.shared.stopping.cancelled() => return Err(Leaving::Stopping),
+            told = timeout_at(deadline, self.shared.events.send(event)) => if !matches!(told, Ok(Ok(()))) {
+                let finding = Finding::new(Reason::AttesterFull, "too many registrations wait");
+                return Err(self.refuse(Some(peer), finding));
+            }
         }
         self.peer = Some(peer);
         self.decision(decided, deadline).await
@@ -228,31 +226,36 @@ impl Conversation {
             Ok(Some(ToAttester { message: None })) => Err(ended(Status::invalid_argument(
                 "a message of no kind that this version knows",
             ))),
-            Ok(None) => Err(Leaving::Gone(How::Closed)),
-            Err(status) => Err(self.broken(status)),
+            Ok(None) => Err(Leaving::Gone(self.how_gone().await)),
+            Err(status) => Err(self.broken(&status).await),
         }
     }
 
     /// What an error of the incoming stream means.
-    fn broken(&self, status: Status) -> Leaving {
+    async fn broken(&self, status: &Status) -> Leaving {
         use std::error::Error;
 
         debug!(source = %self.connection.source, %status, "a session's stream broke");
         // What tonic finds in the bytes has no source; what happened to the stream under them has one.
-        if self.connection.ended().is_none() && status.source().is_none() {
+        if status.source().is_none() {
             return ended(Status::invalid_argument(format!(
                 "a message cannot be read: {}",
                 status.message()
             )));
         }
-        Leaving::Gone(self.how_gone(Some(&status)))
+        Leaving::Gone(self.how_gone().await)
     }
 
-    fn how_gone(&self, status: Option<&Status>) -> How {
-        let reset = status.is_some_and(|status| is_reset(status));
-        self.connection
-            .ended()
-            .unwrap_or(if reset { How::Reset } else { How::Silent })
+    /// How the agent's end let go. hyper shows an orderly end, a cancelled stream and a connection that it gave up
+    /// alike, as the end of the incoming stream; what else went with it tells them apart.
+    async fn how_gone(&self) -> How {
+        let gone = timeout(SETTLED, self.connection.gone.cancelled()).await.is_ok();
+        match self.connection.ended() {
+            Some(how) => how,
+            None if gone => How::Silent, // nobody closed it but hyper, for want of a ping's answer
+            None if self.link.is_heard() => How::Closed,
+            None => How::Reset,
+        }
     }
 
     /// Refuses a registration, and tells the core as far as it has room.
@@ -328,10 +331,7 @@ fn too_many(full: Full) -> Finding {
     )
 }
 
-/// The client ended the stream or the connection on purpose, and not politely.
-fn is_reset(status: &Status) -> bool {
-    status.code() == Code::Cancelled
-}
-
 /// How long an offer stands.
 const WELCOME_LIFETIME: Duration = Duration::from_secs(60);
+/// A connection that ends takes its streams along first; by then it has followed.
+const SETTLED: Duration = Duration::from_millis(50);

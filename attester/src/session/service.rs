@@ -25,7 +25,7 @@ use super::{
     Shared,
     connection::Connection,
     conversation::Conversation,
-    handle::{Link, OUTBOUND, Outgoing},
+    link::{Link, OUTBOUND, Outgoing},
     pace::Pace,
 };
 

@@ -15,15 +15,15 @@ use crate::model::{Finding, Reason};
 pub struct Recheck {
     /// The attester's signed conclusion. Until `verdict.expires` it stands.
     pub verdict: Verdict,
-    /// The proof, made anew from the evidence.
-    pub proof: Verified,
+    /// The proof, made anew from the evidence; `None` when the verdict says that there was none.
+    pub proof: Option<Verified>,
 }
 
 /// Verifies one probe's evidence again at its recorded times, which the signed verdict carries.
 ///
 /// # Errors
-/// A finding with [`Reason::EvidenceInvalid`] when anything about the file is not as it was when it was written, or with
-/// the reason that the verdict itself states when the probe was no proof.
+/// When anything about the file is not as it was when it was written: [`Reason::EvidenceInvalid`], or the check that a
+/// claimed proof does not pass.
 pub fn recheck(bytes: &[u8], root: &PublicKey, demands: Demands) -> Result<Recheck, Finding> {
     let invalid = |detail: String| Finding::new(Reason::EvidenceInvalid, detail);
     let evidence = Evidence::decode(bytes).map_err(|error| invalid(error.to_string()))?;
@@ -32,8 +32,7 @@ pub fn recheck(bytes: &[u8], root: &PublicKey, demands: Demands) -> Result<Reche
         return Err(invalid("the verdict rests on other claims than these".to_owned()));
     }
     if verdict.outcome != Outcome::Proved {
-        let reason = verdict.reason.parse().unwrap_or(Reason::EvidenceInvalid);
-        return Err(Finding::new(reason, "the verdict was no proof"));
+        return Ok(Recheck { verdict, proof: None });
     }
     let Some(receipt_arrived) = verdict.receipt_arrived else {
         return Err(invalid("the verdict does not say when the receipt arrived".to_owned()));
@@ -51,7 +50,7 @@ pub fn recheck(bytes: &[u8], root: &PublicKey, demands: Demands) -> Result<Reche
     if verdict.subject != proof.identity().key.thumbprint() || probe != Some(verdict.probe) {
         return Err(invalid("the verdict is about another peer or probe".to_owned()));
     }
-    Ok(Recheck { verdict, proof })
+    Ok(Recheck { verdict, proof: Some(proof) })
 }
 
 /// The verdict, signed by an attester key that was valid when it was signed.

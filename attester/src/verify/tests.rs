@@ -189,7 +189,7 @@ fn stored_evidence_proves_again_and_nothing_else_does() {
     let root = key(1).public();
     let good = probe.with_verdict(300).encode().unwrap();
     let again = recheck(&good, &root, Demands::default()).unwrap();
-    assert_eq!(again.proof.identity().key, probe.peer.public());
+    assert_eq!(again.proof.unwrap().identity().key, probe.peer.public());
     assert_eq!(again.verdict.expires.as_u64(), NOW + 300);
 
     for (index, byte) in good.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! `peer-agent init`: a commented configuration file and an identity key, for a volunteer to look through.
 
-use std::{fmt::Write as _, fs::OpenOptions, io::Write as _, net::SocketAddr, path::Path};
+use std::{fs::OpenOptions, io::Write, net::SocketAddr, path::Path};
 
 use anyhow::Context;
 use peer_agent::{Identity, give::is_public};
@@ -137,18 +137,7 @@ state = {state}
 # bind = \"192.0.2.7\"
 "
     );
-    if local {
-        text += "\
-# This peer's address is a loopback address, for a trial on one machine: destinations there must be served too.
-# Never set this on a machine whose own network is not open to everyone.
-allow_private = true
-";
-    } else {
-        let _ = writeln!(
-            text,
-            "# Serve private destinations as well: it opens this machine's own network.\n# allow_private = true"
-        );
-    }
+    text += if local { OPEN } else { CLOSED };
     text
 }
 
@@ -172,6 +161,16 @@ fn listen(address: Option<SocketAddr>, local: bool) -> SocketAddr {
     }
     listen
 }
+
+const OPEN: &str = "\
+# This peer's address is a loopback address, for a trial on one machine: destinations there must be served too.
+# Never set this on a machine whose own network is not open to everyone.
+allow_private = true
+";
+const CLOSED: &str = "\
+# Serve private destinations as well: it opens this machine's own network.
+# allow_private = true
+";
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]

@@ -213,7 +213,7 @@ pub(crate) fn status_text(status: &Status) -> String {
     if message.is_empty() {
         status.code().to_string()
     } else {
-        format!("{}: {message}", status.code())
+        message
     }
 }
 

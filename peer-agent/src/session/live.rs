@@ -125,7 +125,14 @@ impl Live<'_> {
             }
             Effect::Welcomed => {
                 metrics.sessions.add_one();
-                self.driver.report(|standing| standing.state = State::Registering);
+                let rejected = self.driver.rejected;
+                self.driver.report(|standing| {
+                    standing.state = State::Registering;
+                    // The attester was reached: what stood in the way is over.
+                    if !rejected {
+                        (standing.reason, standing.remedy) = (None, None);
+                    }
+                });
             }
             Effect::Registered { own_name } => {
                 metrics.registrations.add_one();

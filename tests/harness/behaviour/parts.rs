@@ -40,6 +40,8 @@ pub(crate) enum Entrance {
 pub(crate) enum Trick {
     /// It is not there any more.
     Close,
+    /// It accepts nothing more, and its queue is full.
+    Fill,
     /// It accepts, and says nothing.
     Silence,
     /// It answers bytes that are no TLS.
@@ -131,6 +133,23 @@ pub(crate) enum Lie {
     Overrun,
     /// Its receipts' flows opened and closed yesterday.
     OtherDay,
+    /// Once registered it sends this.
+    Noise(Noise),
+}
+
+/// What no agent sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Noise {
+    /// Receipts of random bytes, a thousand at once.
+    Receipts,
+    /// A message without content.
+    Nothing,
+    /// A message of a mebibyte.
+    TooMuch,
+    /// Its registration once more.
+    Registration,
+    /// Nothing: it breaks the connection, and comes back at once.
+    End,
 }
 
 impl Behaviour {
@@ -172,6 +191,7 @@ impl Behaviour {
             Self::RegistersAnotherPin => Parts { agency: Agency::OtherPin, ..honest },
 
             Self::ClosesPort => door(Trick::Close),
+            Self::StopsAccepting => door(Trick::Fill),
             Self::AcceptsThenSilent => door(Trick::Silence),
             Self::BreaksTls => door(Trick::NoTls),
             Self::SwapsTlsKey => door(Trick::OtherKey),
@@ -211,6 +231,12 @@ impl Behaviour {
             Self::TurnsFlipping => turning(bent(Bend::Flip(1500))),
             Self::TurnsReceiptless => turning(rogue(Lie::NoReceipt)),
             Self::TurnsElsewhere => turning(bent(Bend::Elsewhere)),
+
+            Self::FloodsReceipts => rogue(Lie::Noise(Noise::Receipts)),
+            Self::SendsNothing => rogue(Lie::Noise(Noise::Nothing)),
+            Self::SendsTooMuch => rogue(Lie::Noise(Noise::TooMuch)),
+            Self::RegistersTwice => rogue(Lie::Noise(Noise::Registration)),
+            Self::Flaps => rogue(Lie::Noise(Noise::End)),
         }
     }
 }

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(bin)
-		build := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "./cmd/...")
+		build := exec.Command("go", "build", "-buildvcs=false", "-o", bin+string(filepath.Separator), "./cmd/...")
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
 		if err := build.Run(); err != nil {
 			fmt.Fprintln(os.Stderr, "go build:", err)
@@ -79,6 +79,29 @@ func TestGet(t *testing.T) {
 					t.Fatalf("%v: %+v", flags, r)
 				}
 			}
+		}
+	}
+}
+
+func TestPost(t *testing.T) {
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.Method != "POST" {
+			t.Errorf("%s: %v", r.Method, err)
+		}
+		w.Write(body)
+	}))
+	defer site.Close()
+	proxy := server(t)
+	file := filepath.Join(t.TempDir(), "body")
+	if err := os.WriteFile(file, pattern(300000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(pattern(300000))
+	for _, buffer := range []string{"-buffer=false", "-buffer"} {
+		results, err := get(t, "-proxy", proxy, "-url", site.URL, "-post", file, buffer)
+		if err != nil || len(results) != 1 || results[0].SHA256 != hex.EncodeToString(digest[:]) {
+			t.Errorf("%s: %v: %+v", buffer, err, results)
 		}
 	}
 }

@@ -2,22 +2,26 @@
 
 use std::{
     io,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
+use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use proto::{
     attest::{
-        Ack, Goodbye, Receipt as ReceiptMessage, Register as RegisterMessage, Rejected, ToAgent, ToAttester,
+        Ack, Goodbye, Receipt, Register as RegisterMessage, Rejected, ToAgent, ToAttester,
         peer_verification_client::PeerVerificationClient, to_agent, to_attester::Message,
     },
     checked::{Signed, sign},
-    claims::{KeyBytes, Protocol, Protocols, Welcome},
-    ids::{Address, ChannelBinding, Pin, ProbeId},
-    time::{Seconds, Timestamp},
+    claims::{KeyBytes, Protocol, Protocols, Registration, Welcome},
+    ids::{Address, ChannelBinding, PeerId, Pin, ProbeId},
+    key::SigningKey,
+    time::{Clock, Seconds, Timestamp},
 };
-use rand::SeedableRng;
+use rand::{SeedableRng, rngs::StdRng};
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -26,17 +30,22 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::{
     net::{TcpSocket, TcpStream},
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, timeout},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{
     Status, Streaming,
     codegen::{Service, http::Uri},
     transport::{Channel, Endpoint},
 };
 
-use super::super::*;
+use crate::session::{
+    Config, How, Register, Registered, SessionEvent, SessionHandle, SessionId, SessionKeys, SessionServer,
+};
 
 pub(super) const NOW: u64 = 1_800_000_000;
 /// Nothing here takes long; this only keeps a broken test from hanging.
@@ -47,7 +56,6 @@ pub(super) const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 pub(super) struct Rig {
     pub(super) address: SocketAddr,
     pub(super) clock: Clock,
-    pub(super) attester: SigningKey,
     pub(super) events: mpsc::Receiver<SessionEvent>,
     pub(super) token: CancellationToken,
     running: JoinHandle<()>,
@@ -70,7 +78,7 @@ impl Rig {
         let attester = SigningKey::from_seed(&[1; 32]);
         let keys = SessionKeys {
             keyset: Bytes::from_static(KEYSET),
-            attester: attester.clone(),
+            attester,
         };
         let clock = Clock::manual(Timestamp::from_secs(NOW));
         let (_, keys) = watch::channel(Arc::new(keys));
@@ -83,7 +91,6 @@ impl Rig {
         Self {
             address,
             clock,
-            attester,
             events,
             token,
             running,
@@ -216,7 +223,7 @@ impl Agent {
     }
 
     pub(super) async fn receipt(&self, receipt: Vec<u8>) {
-        self.tell(Message::Receipt(ReceiptMessage {
+        self.tell(Message::Receipt(Receipt {
             receipt: receipt.into(),
         }))
         .await;
@@ -279,18 +286,24 @@ pub(super) async fn open_stream(
 
 /// A connection without a stream.
 pub(super) async fn open(source: [u8; 4], address: SocketAddr) -> (ChannelBinding, PeerVerificationClient<Channel>) {
-    let tls = handshake(source, address, &[b"h2"]).await.unwrap();
-    let binding = tls
+    over(handshake(source, address, &[b"h2"]).await.unwrap()).await.unwrap()
+}
+
+/// The binding of a finished handshake and a client over it; `None` when the other end is gone.
+pub(super) async fn over(tls: TlsStream<TcpStream>) -> Option<(ChannelBinding, PeerVerificationClient<Channel>)> {
+    let exported = tls
         .get_ref()
         .1
         .export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""))
-        .unwrap();
+        .ok()?;
+    let client = PeerVerificationClient::new(channel(tls).await?);
+    Some((ChannelBinding::from_bytes(exported), client))
+}
+
+/// HTTP/2 over a finished handshake.
+pub(super) async fn channel(tls: TlsStream<TcpStream>) -> Option<Channel> {
     let endpoint = Endpoint::from_static("http://attester.invalid");
-    let channel = endpoint.connect_with_connector(Once(Some(tls))).await.unwrap();
-    (
-        ChannelBinding::from_bytes(binding),
-        PeerVerificationClient::new(channel),
-    )
+    endpoint.connect_with_connector(Once(Some(tls))).await.ok()
 }
 
 pub(super) async fn dial(source: [u8; 4], address: SocketAddr) -> TcpStream {

@@ -152,6 +152,7 @@ fn driver(config: AgentConfig) -> Driver {
         rng: StdRng::seed_from_u64(1),
         metrics,
         failures: 0,
+        rejected: false,
         turn: 0,
     }
 }

@@ -303,6 +303,11 @@ fn a_challenge_that_is_not_for_this_probe_is_not_recognised() {
         let progress = probe.up(&mut Ledger::new(NOW), &probe.request);
         assert!(matches!(progress, Progress::Over), "{case}: {progress:?}");
     }
+}
+
+#[test]
+fn a_challenge_of_a_few_seconds_ago_or_to_come_is_recognised() {
+    let good = samples::challenge(1);
     for timely in [
         Challenge {
             not_before: after(-60),

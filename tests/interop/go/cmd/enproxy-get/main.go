@@ -1,11 +1,12 @@
 // Command enproxy-get fetches a URL with the client of getlantern/enproxy: each request opens a tunnel of its own through the
-// proxy and is an ordinary GET inside.
+// proxy and is an ordinary GET, or POST, inside.
 //
 // It prints one JSON object a request on standard output, and exits with 0 only when each of them brought a complete answer
 // with a 2xx status.
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -32,6 +33,7 @@ func main() {
 	flag.BoolVar(&o.buffer, "buffer", false, "send whole bodies of known length instead of streaming chunks")
 	flag.BoolVar(&o.headers, "headers", false, "name tunnel and destination in headers, as in 2014, instead of in the path")
 	flag.StringVar(&o.url, "url", "", "what to fetch")
+	flag.StringVar(&o.post, "post", "", "post this `file` there instead of getting")
 	flag.IntVar(&o.repeat, "repeat", 1, "fetch it `n` times, one after the other")
 	flag.DurationVar(&o.timeout, "timeout", 30*time.Second, "give up on a request after this `duration`")
 	flag.Parse()
@@ -57,10 +59,10 @@ func main() {
 }
 
 type options struct {
-	proxy, host, url     string
-	tls, buffer, headers bool
-	repeat               int
-	timeout              time.Duration
+	proxy, host, url, post string
+	tls, buffer, headers   bool
+	repeat                 int
+	timeout                time.Duration
 }
 
 // What came of one request.
@@ -113,7 +115,7 @@ func (o options) get() (r result) {
 		// A redirection is an answer like any other.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	response, err := client.Get(o.url)
+	response, err := o.ask(client)
 	if err != nil {
 		r.Error = err.Error()
 		return r
@@ -128,6 +130,17 @@ func (o options) get() (r result) {
 	}
 	r.ProxyHost = <-named
 	return r
+}
+
+func (o options) ask(client *http.Client) (*http.Response, error) {
+	if o.post == "" {
+		return client.Get(o.url)
+	}
+	body, err := os.ReadFile(o.post)
+	if err != nil {
+		return nil, err
+	}
+	return client.Post(o.url, "application/octet-stream", bytes.NewReader(body))
 }
 
 func (o options) dial(string) (net.Conn, error) {

@@ -1,0 +1,151 @@
+//! Every way in which a session ends.
+
+use std::{net::SocketAddr, time::Duration};
+
+use proto::{
+    attest::{goodbye, to_agent},
+    ids::ProbeId,
+};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, oneshot},
+};
+use tonic::Code;
+
+use crate::{
+    model::Reason,
+    session::{How, Registered, Roster, SessionEvent},
+};
+
+use super::rig::{Agent, LOOPBACK, Rig, dial, hear, open, soon};
+
+#[tokio::test]
+async fn an_agent_that_leaves_before_the_answer_is_not_answered() {
+    let mut rig = Rig::start().await;
+    let agent = Agent::connect(rig.address).await;
+    agent.register(5).await;
+    let register = rig.register_event().await;
+    drop(agent);
+    let (peer, session, how) = rig.ended().await;
+    assert_eq!((&peer, session), (register.handle.peer(), register.handle.id()));
+    assert_ne!(how, How::Silent);
+    let registered = Registered {
+        peer_id: peer,
+        own_name: String::new(),
+    };
+    assert_eq!(
+        register.answer.send(Ok(registered)).unwrap_err().reason,
+        Reason::NoSession
+    );
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_newer_session_replaces_the_older_of_the_same_key() {
+    let mut rig = Rig::start().await;
+    let address = "127.0.0.1:443".parse().unwrap();
+    let mut roster = Roster::new();
+    let (mut old_agent, old) = rig.registered(5).await;
+    assert!(roster.seat(old.clone(), address).is_none());
+    let (_new_agent, new) = rig.registered(5).await;
+    assert!(new.id() > old.id());
+    assert_eq!(roster.seat(new.clone(), address).unwrap().id(), old.id());
+    let status = old_agent.status().await;
+    assert_eq!(status.code(), Code::Aborted);
+    assert!(status.message().contains("one agent"), "{status}");
+    let (peer, session, how) = rig.ended().await;
+    assert_eq!((session, how), (old.id(), How::Dismissed));
+    assert!(!roster.remove(&peer, session));
+    assert_eq!(roster.holder(address).unwrap().id(), new.id());
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn goodbye_is_told_apart_from_every_other_end() {
+    let mut rig = Rig::start().await;
+    for (reason, expected) in [(goodbye::Reason::Paused, true), (goodbye::Reason::Stopping, false)] {
+        let (mut agent, handle) = rig.registered(5).await;
+        agent.goodbye(reason.into()).await;
+        let SessionEvent::Goodbye { peer, session, paused } = rig.event().await else {
+            panic!("no goodbye")
+        };
+        assert_eq!((&peer, session, paused), (handle.peer(), handle.id(), expected));
+        assert_eq!(hear(&mut agent.heard).await.unwrap(), None);
+        assert!(!handle.is_live());
+    }
+
+    // The stream is finished in order.
+    let (agent, handle) = rig.registered(5).await;
+    let Agent { say, heard, client, .. } = agent;
+    drop(say);
+    assert_eq!(rig.ended().await, (handle.peer().clone(), handle.id(), How::Closed));
+    drop((heard, client));
+    rig.stop().await;
+}
+
+/// A wire between agent and attester, until something happens to it.
+struct Wire {
+    address: SocketAddr,
+    fate: oneshot::Sender<How>,
+}
+
+impl Wire {
+    async fn to(attester: SocketAddr) -> Self {
+        let listener = TcpListener::bind(SocketAddr::from((LOOPBACK, 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (fate, sealed) = oneshot::channel();
+        tokio::spawn(async move {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = TcpStream::connect(attester).await.unwrap();
+            let how = tokio::select! {
+                how = sealed => how.unwrap(),
+                _ = copy_bidirectional(&mut near, &mut far) => return,
+            };
+            match how {
+                How::Silent => std::future::pending().await,
+                How::Reset => socket2::SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap(),
+                _ => {}
+            }
+        });
+        Self { address, fate }
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_connection_is_told_as_it_was() {
+    let mut rig = Rig::start_with(|config| {
+        config.limits.keepalive = Duration::from_secs(1);
+        config.limits.keepalive_timeout = Duration::from_secs(1);
+    })
+    .await;
+    let direct = rig.address;
+    for fate in [How::Closed, How::Reset, How::Silent] {
+        let wire = Wire::to(direct).await;
+        rig.address = wire.address;
+        let (_agent, handle) = rig.registered(5).await;
+        wire.fate.send(fate).unwrap();
+        assert_eq!(rig.ended().await, (handle.peer().clone(), handle.id(), fate));
+        assert!(!handle.is_live());
+    }
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_tells_the_agents_and_no_end_is_held_against_them() {
+    let mut rig = Rig::start().await;
+    let (mut agent, handle) = rig.registered(5).await;
+    let mut ticket = handle.announce(ProbeId::from_bytes([1; 16]), vec![1]).unwrap();
+    let mut waiting = Agent::connect(rig.address).await;
+    let _idle = open(LOOPBACK, rig.address).await;
+    let _shaking = dial(LOOPBACK, rig.address).await;
+    rig.token.cancel();
+    assert_eq!(ticket.acked(soon()).await.unwrap_err().reason, Reason::NoSession);
+    assert!(matches!(agent.hear().await, to_agent::Message::Announcement(_)));
+    assert_eq!(agent.status().await.code(), Code::Unavailable);
+    assert_eq!(waiting.status().await.code(), Code::Unavailable);
+    let mut events = std::mem::replace(&mut rig.events, mpsc::channel(1).1);
+    rig.stop().await;
+    drop((handle, ticket));
+    assert!(events.recv().await.is_none());
+}

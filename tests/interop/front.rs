@@ -1,0 +1,81 @@
+//! A relay in front of a proxy that tells how far its clients have come, from outside of their TLS.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy},
+    net::{TcpListener, TcpStream, tcp},
+    sync::watch,
+};
+
+use crate::within;
+
+/// The relay, on loopback.
+pub(crate) struct Front {
+    pub(crate) address: SocketAddr,
+    seen: watch::Receiver<Seen>,
+}
+
+/// What clients have done, all of them together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    /// Connections opened.
+    pub(crate) connections: usize,
+    /// Protected TLS 1.3 records sent. A client's first is the end of the handshake, then comes what it has to say.
+    pub(crate) records: usize,
+}
+
+impl Front {
+    pub(crate) async fn of(proxy: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (told, seen) = watch::channel(Seen::default());
+        tokio::spawn(async move {
+            let told = Arc::new(told);
+            while let Ok((client, _)) = listener.accept().await {
+                told.send_modify(|seen| seen.connections += 1);
+                tokio::spawn(relay(client, proxy, Arc::clone(&told)));
+            }
+        });
+        Self { address, seen }
+    }
+
+    /// Waits until clients have come that far.
+    pub(crate) async fn until(&self, far: impl FnMut(&Seen) -> bool) {
+        within(self.seen.clone().wait_for(far)).await.unwrap();
+    }
+}
+
+async fn relay(mut client: TcpStream, proxy: SocketAddr, told: Arc<watch::Sender<Seen>>) -> io::Result<()> {
+    let mut server = TcpStream::connect(proxy).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    // Neither party shuts down one direction only; the first end is the end.
+    tokio::select! {
+        ended = records(&mut from_client, &mut to_server, &told) => ended,
+        ended = copy(&mut from_server, &mut to_client) => ended.map(drop),
+    }
+}
+
+/// Passes TLS records on (RFC 8446, section 5.1) and counts the protected ones.
+async fn records(
+    from: &mut tcp::ReadHalf<'_>,
+    to: &mut tcp::WriteHalf<'_>,
+    told: &watch::Sender<Seen>,
+) -> io::Result<()> {
+    loop {
+        let mut record = vec![0; 5];
+        from.read_exact(&mut record).await?;
+        let length = usize::from(u16::from_be_bytes([record[3], record[4]]));
+        record.resize(5 + length, 0);
+        from.read_exact(&mut record[5..]).await?;
+        to.write_all(&record).await?;
+        if record[0] == APPLICATION_DATA {
+            told.send_modify(|seen| seen.records += 1);
+        }
+    }
+}
+
+const APPLICATION_DATA: u8 = 23;
