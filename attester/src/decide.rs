@@ -64,7 +64,7 @@ pub enum Event {
     /// Its own name is shown by the authoritative server.
     Named,
     /// A probe proved it.
-    Proved(Verified),
+    Proved(Box<Verified>),
     /// A probe failed and counts.
     Failed(Finding),
     /// A probe said nothing.
@@ -124,11 +124,9 @@ impl Life {
     /// A life after a restart: verified only if the stored evidence proves it anew and its signed verdict still runs,
     /// else as if it had just registered.
     ///
-    /// `evidence` are the re-checked probes that its lease rested on, in any order.
-    ///
-    /// # Errors
-    /// The life without standing, and why its evidence gave it none.
-    pub fn restored(identity: Identity, evidence: Vec<Recheck>, now: Timestamp) -> Result<Self, (Self, Finding)> {
+    /// `evidence` are the re-checked probes that its lease rested on, in any order. Why it gave no standing is the life's
+    /// [`Life::last`].
+    pub fn restored(identity: Identity, evidence: Vec<Recheck>, now: Timestamp) -> Self {
         let until = evidence
             .iter()
             .filter(|recheck| recheck.verdict.standing == VERIFIED)
@@ -136,32 +134,17 @@ impl Life {
             .max();
         let proof = evidence.into_iter().filter_map(|recheck| recheck.proof).reduce(Verified::join);
         let fresh = Self::registered(identity);
-        let problem = match (&proof, until) {
-            (None, _) | (_, None) => Finding::new(Reason::EvidenceInvalid, "no stored proof of membership"),
-            (_, Some(until)) if until <= now => Reason::LeaseLapsed.into(),
-            (Some(proof), _) if proof.identity() != &fresh.identity => {
-                Finding::new(Reason::EvidenceInvalid, "the stored proofs are of another identity")
+        let invalid = |detail| Finding::new(Reason::EvidenceInvalid, detail);
+        let problem = match (proof, until) {
+            (Some(proof), Some(_)) if proof.identity() != &fresh.identity => {
+                invalid("the stored proofs are of another identity")
             }
-            (Some(proof), _) if !proof.is_complete() => {
-                Finding::new(Reason::EvidenceInvalid, "the stored proofs do not cover every protocol")
-            }
-            _ => match (proof, until) {
-                (Some(proof), Some(until)) => {
-                    return Ok(Self {
-                        standing: Standing::Verified { proof, until },
-                        ..fresh
-                    });
-                }
-                _ => Finding::from(Reason::EvidenceInvalid),
-            },
+            (Some(proof), Some(_)) if !proof.is_complete() => invalid("the stored proofs do not cover every protocol"),
+            (Some(_), Some(until)) if until <= now => Reason::LeaseLapsed.into(),
+            (Some(proof), Some(until)) => return Self { standing: Standing::Verified { proof, until }, ..fresh },
+            _ => invalid("no stored proof of membership"),
         };
-        Err((
-            Self {
-                last: Some(problem.clone()),
-                ..fresh
-            },
-            problem,
-        ))
+        Self { last: Some(problem), ..fresh }
     }
 
     /// Who it is.
@@ -218,7 +201,7 @@ impl Life {
         }
         match event {
             Event::Named => self.named(),
-            Event::Proved(proof) => self.proved(proof, now, rules),
+            Event::Proved(proof) => self.proved(*proof, now, rules),
             Event::Failed(finding) => self.failed(finding, rules),
             Event::Inconclusive(finding) => {
                 self.doubts += 1;

@@ -71,7 +71,7 @@ pub fn shape(life: &Life, pace: &Pace, rules: &Rules) -> (Protocol, u64) {
     let measured = known.is_some_and(|proof| proof.goodput().is_some());
     let last_of_admission =
         streak.is_some_and(|streak| streak.length() + 1 >= rules.proofs_for(life.identity())) && !measured;
-    let large = last_of_admission || (life.lease().is_some() && life.turn() % GOODPUT_EVERY == 0);
+    let large = last_of_admission || (life.lease().is_some() && life.turn().is_multiple_of(GOODPUT_EVERY));
     (protocol, if large { pace.goodput_body } else { pace.liveness_body })
 }
 
@@ -109,7 +109,7 @@ mod tests {
             let (protocol, body) = shape(&life, &pace, &rules);
             asked.push((protocol, body));
             let proof = proof(50, ADDRESS, protocol, usize::try_from(body).unwrap_or_default(), second);
-            life = life.after(Event::Proved(proof), at(second + 1, 0), &rules);
+            life = life.after(Event::Proved(Box::new(proof)), at(second + 1, 0), &rules);
         }
         assert_eq!(life.standing().name(), "verified");
         assert_eq!(

@@ -98,7 +98,7 @@ mod tests {
                 Protocol::Connect
             };
             let next = proof(seed, address, protocol, 256 << 10, second);
-            life = life.after(Event::Proved(next), at(second, 0), &Rules::default());
+            life = life.after(Event::Proved(Box::new(next)), at(second, 0), &Rules::default());
         }
         life
     }

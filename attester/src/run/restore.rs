@@ -131,10 +131,11 @@ pub async fn life_of(
             return Ok(Life::registered(identity));
         }
     };
-    Ok(Life::restored(identity, proofs, now).unwrap_or_else(|(life, finding)| {
+    let life = Life::restored(identity, proofs, now);
+    if let Some(finding) = life.last() {
         tracing::info!(peer = %row.id, reason = %finding.reason, "membership not restored");
-        life
-    }))
+    }
+    Ok(life)
 }
 
 /// The newest proofs, as many as an admission takes and until they cover every protocol. One bad file among them and there

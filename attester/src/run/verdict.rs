@@ -29,7 +29,7 @@ impl Core {
         let (outcome, finding) = outcome_of(&probed);
         let Probed { probe, nonce, at, route, body, phases, mut evidence, receipt_arrived, clock_offset, result, .. } = probed;
         let event = match result {
-            Ok(proof) => Event::Proved(proof),
+            Ok(proof) => Event::Proved(Box::new(proof)),
             Err(finding) if outcome == Outcome::Failed => Event::Failed(finding),
             Err(finding) => Event::Inconclusive(finding),
         };

@@ -18,7 +18,8 @@ fn reason(bend: impl FnOnce(&mut Probe)) -> Reason {
     bend(&mut probe);
     probe
         .check()
-        .map_or_else(|finding| finding.reason, |_| panic!("it was proved"))
+        .expect_err("it was proved")
+        .reason
 }
 
 #[test]
@@ -36,10 +37,13 @@ fn an_honest_probe_is_proved() {
     assert!(proof.goodput().is_none() && !proof.is_complete());
 }
 
+/// What is bent, how, and the reason.
+type Row = (&'static str, fn(&mut Probe), Reason);
+
 /// One row a check: what is bent, and the reason that it must be given.
 #[test]
 fn each_check_has_its_reason() {
-    let rows: Vec<(&str, fn(&mut Probe), Reason)> = vec![
+    let rows: &[Row] = &[
         ("another root", |p| p.root = key(9), Reason::EvidenceInvalid),
         (
             "attester key not listed",
@@ -157,7 +161,7 @@ fn each_check_has_its_reason() {
         ),
     ];
     for (what, bend, expected) in rows {
-        assert_eq!(reason(bend), expected, "{what}");
+        assert_eq!(reason(bend), *expected, "{what}");
     }
 }
 
