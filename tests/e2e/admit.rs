@@ -23,9 +23,16 @@ async fn every_honest_behaviour_is_admitted_and_its_evidence_verifies_again() {
     }
     for peer in &peers {
         cluster.wait_fate(peer).await.unwrap();
-        assert_eq!(cluster.own_name(peer).await.unwrap(), BTreeSet::from([peer.address().ip()]), "{peer}");
+        assert_eq!(
+            cluster.own_name(peer).await.unwrap(),
+            BTreeSet::from([peer.address().ip()]),
+            "{peer}"
+        );
     }
-    let members: Vec<&Peer> = peers.iter().filter(|peer| peer.behaviour() != Behaviour::OtherPort).collect();
+    let members: Vec<&Peer> = peers
+        .iter()
+        .filter(|peer| peer.behaviour() != Behaviour::OtherPort)
+        .collect();
     cluster.wait_rotation_of(&members).await.unwrap();
 
     let options = cluster.options();
@@ -45,13 +52,20 @@ async fn every_honest_behaviour_is_admitted_and_its_evidence_verifies_again() {
         }
         // Admission proves each listed protocol, and the throughput.
         let listed: BTreeSet<_> = proofs.iter().map(|probe| probe.route.protocol).collect();
-        assert_eq!(listed.len(), if peer.behaviour() == Behaviour::All { 3 } else { 1 }, "{peer}");
+        assert_eq!(
+            listed.len(),
+            if peer.behaviour() == Behaviour::All { 3 } else { 1 },
+            "{peer}"
+        );
         assert!(proofs.iter().any(|probe| probe.body == options.goodput_body), "{peer}");
         let standing = peer.standing().unwrap();
         assert_eq!(standing.own_name, Some(peer.id().own_name(&options.zone)), "{peer}");
     }
     // A peer that the rotation cannot hold learns why (P9).
-    let other = peers.iter().find(|peer| peer.behaviour() == Behaviour::OtherPort).unwrap();
+    let other = peers
+        .iter()
+        .find(|peer| peer.behaviour() == Behaviour::OtherPort)
+        .unwrap();
     let rotation = cluster.rotation().await.unwrap();
     assert!(!rotation.contains(&other.address().ip()), "{rotation:?}");
 }
@@ -64,7 +78,10 @@ async fn the_own_name_is_shown_before_anything_is_proven() {
     // Registered and named, but never proven.
     let liar = Peer::start(&cluster, 1, Behaviour::Answers500).await.unwrap();
     cluster.wait_fate(&liar).await.unwrap();
-    assert_eq!(cluster.own_name(&liar).await.unwrap(), BTreeSet::from([liar.address().ip()]));
+    assert_eq!(
+        cluster.own_name(&liar).await.unwrap(),
+        BTreeSet::from([liar.address().ip()])
+    );
     assert_eq!(cluster.rotation().await.unwrap(), BTreeSet::new());
 }
 
@@ -84,22 +101,27 @@ async fn who_goes_leaves_and_who_returns_is_proven_anew() {
     let record = cluster.wait_standing(&leaves, "retired").await.unwrap();
     assert_eq!(record.reason, Some(attester::model::Reason::Goodbye), "{record}");
     let probes = cluster.probes(&leaves).await.unwrap();
-    assert!(probes.iter().all(|probe| probe.outcome == Outcome::Proved), "a goodbye is no failure: {probes:?}");
+    assert!(
+        probes.iter().all(|probe| probe.outcome == Outcome::Proved),
+        "a goodbye is no failure: {probes:?}"
+    );
 
     vanishes.stop_gone().await;
     cluster.wait_rotation_of(&[&stays]).await.unwrap();
     let record = cluster.wait_standing(&vanishes, "suspended").await.unwrap();
     assert_eq!(record.reason, Some(attester::model::Reason::ConnectRefused), "{record}");
 
-    let proofs = |probes: Vec<attester::store::ProbeRow>| {
-        probes.iter().filter(|probe| probe.outcome == Outcome::Proved).count()
-    };
+    let proofs =
+        |probes: Vec<attester::store::ProbeRow>| probes.iter().filter(|probe| probe.outcome == Outcome::Proved).count();
     for peer in [&mut vanishes, &mut leaves] {
         let before = proofs(cluster.probes(peer).await.unwrap());
         peer.restart().await.unwrap();
         cluster.wait_standing(peer, VERIFIED).await.unwrap();
         let after = proofs(cluster.probes(peer).await.unwrap());
-        assert!(after >= before + cluster.options().proofs, "{peer}: {before} proofs before, {after} after");
+        assert!(
+            after >= before + cluster.options().proofs,
+            "{peer}: {before} proofs before, {after} after"
+        );
     }
     cluster.wait_rotation_of(&[&stays, &vanishes, &leaves]).await.unwrap();
 }
@@ -122,14 +144,17 @@ async fn another_tls_key_is_proven_anew() {
     let old = pins(&peer).await;
     let deadline = tokio::time::Instant::now() + harness::DEADLINE;
     while pins(&peer).await == old {
-        assert!(tokio::time::Instant::now() < deadline, "the attester still has the old key");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the attester still has the old key"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(25)).await;
     }
     cluster.wait_fate(&peer).await.unwrap();
     let probes = cluster.probes(&peer).await.unwrap();
     let new = probes.iter().take(probes.len() - before).filter(|probe| {
         let proof = recheck(&probe.evidence, &cluster.root(), Demands::default());
-        proof.is_ok_and(|recheck| recheck.proof.identity().pin != old)
+        proof.is_ok_and(|recheck| recheck.proof.is_some_and(|proof| proof.identity().pin != old))
     });
     assert!(new.count() >= cluster.options().proofs, "{probes:?}");
 }
@@ -147,8 +172,52 @@ async fn a_newer_identity_takes_over_an_address_that_nobody_holds_any_more() {
     cluster.wait_fate(&second).await.unwrap();
     let record = cluster.wait_standing(&first, "retired").await.unwrap();
     assert_eq!(record.reason, Some(attester::model::Reason::AddressTaken), "{record}");
-    assert_eq!(cluster.own_name(&first).await.unwrap(), BTreeSet::new(), "its name leads to another peer");
-    assert_eq!(cluster.own_name(&second).await.unwrap(), BTreeSet::from([second.address().ip()]));
+    assert_eq!(
+        cluster.own_name(&first).await.unwrap(),
+        BTreeSet::new(),
+        "its name leads to another peer"
+    );
+    assert_eq!(
+        cluster.own_name(&second).await.unwrap(),
+        BTreeSet::from([second.address().ip()])
+    );
+}
+
+/// Whatever is wrong with the origin is held against nobody (P4); but nothing is proven meanwhile, and a lease ends (P2).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_origin_nobody_is_blamed_and_leases_end() {
+    harness::logs();
+    let cluster = Cluster::start(Options {
+        origin_gate: true,
+        ..Options::quick()
+    })
+    .await
+    .unwrap();
+    let first = Peer::start(&cluster, 1, Behaviour::Enproxy).await.unwrap();
+    let second = Peer::start(&cluster, 2, Behaviour::Connect).await.unwrap();
+    cluster.wait_rotation_of(&[&first, &second]).await.unwrap();
+    let gate = cluster.origin_gate().unwrap();
+    gate.close().await;
+    cluster.wait_rotation_of(&[]).await.unwrap();
+    for peer in [&first, &second] {
+        let record = cluster.wait_standing(peer, "suspended").await.unwrap();
+        assert_eq!(
+            record.reason.map(|reason| reason.blame()),
+            Some(attester::model::Blame::Attester),
+            "{record}"
+        );
+        let probes = cluster.probes(peer).await.unwrap();
+        assert!(
+            probes.iter().all(|probe| probe.outcome != Outcome::Failed),
+            "{peer} was blamed: {probes:?}"
+        );
+        assert!(
+            probes.iter().any(|probe| probe.outcome == Outcome::Inconclusive),
+            "{peer} was not probed"
+        );
+    }
+    gate.open().await.unwrap();
+    cluster.wait_rotation_of(&[&first, &second]).await.unwrap();
 }
 
 /// A peer whose proxy and agent go on while its session is cut returns without losing its place.

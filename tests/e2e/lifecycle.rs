@@ -46,12 +46,27 @@ impl Site {
         // Two runs of the tests on one machine get different networks.
         let network = [80 + u8::try_from(std::process::id() % 40)?, number];
         let config = folder.path().join("attester.toml");
-        Program::Attester.output(&["init", "--local", "--config", config.to_str().context("a path of text")?])?;
-        let root = fs::read_to_string(folder.path().join("state/keys/root.pub"))?.trim().to_owned();
-        let site = Self { log: folder.path().join("attester.log"), folder, network, root };
+        Program::Attester.output(&[
+            "init",
+            "--local",
+            "--config",
+            config.to_str().context("a path of text")?,
+        ])?;
+        let root = fs::read_to_string(folder.path().join("state/keys/root.pub"))?
+            .trim()
+            .to_owned();
+        let site = Self {
+            log: folder.path().join("attester.log"),
+            folder,
+            network,
+            root,
+        };
         let ip = site.ip(0);
         let extra = |section: &str| -> String {
-            more.iter().filter(|(name, _)| *name == section).map(|(_, line)| format!("{line}\n")).collect()
+            more.iter()
+                .filter(|(name, _)| *name == section)
+                .map(|(_, line)| format!("{line}\n"))
+                .collect()
         };
         let text = format!(
             "[attester]\nlisten = \"{ip}:7443\"\n{}\
@@ -92,7 +107,17 @@ impl Site {
         if !config.exists() {
             let (state, address) = (state.to_string_lossy(), format!("{}:8443", self.ip(number)));
             let attester = format!("{}:7443", self.ip(0));
-            let flags = ["init", "--state", &state, "--attester", &attester, "--root", &self.root, "--address", &address];
+            let flags = [
+                "init",
+                "--state",
+                &state,
+                "--attester",
+                &attester,
+                "--root",
+                &self.root,
+                "--address",
+                &address,
+            ];
             Program::PeerAgent.output(&flags)?;
             let text = fs::read_to_string(&config)?.replace("[give]\n", &format!("[give]\n{more}\n"));
             fs::write(&config, text)?;
@@ -133,7 +158,11 @@ impl Site {
         wait(|| async {
             let rows = self.rows().await?;
             let row = rows.iter().find(|row| row.address.ip() == ip);
-            ensure!(row.is_some_and(&holds), "peer {peer} is not {what}: {row:?}: {}", self.tail());
+            ensure!(
+                row.is_some_and(&holds),
+                "peer {peer} is not {what}: {row:?}: {}",
+                self.tail()
+            );
             Ok(())
         })
         .await
@@ -149,15 +178,29 @@ impl Site {
         let config = Config::load(&self.config())?;
         let store = Store::open_read_only(&config.state_file()).await?;
         let policy = app::policy(&config);
-        let terms = Terms { root: self.root.parse()?, demands: policy.demands, rules: policy.rules };
+        let terms = Terms {
+            root: self.root.parse()?,
+            demands: policy.demands,
+            rules: policy.rules,
+        };
         let rows = store.peers().await?.rows;
         for ip in shown {
-            let row = rows.iter().find(|row| row.address.ip() == *ip).with_context(|| format!("{ip} has no row"))?;
-            let identity =
-                Identity { key: row.key, address: row.address, pin: row.pin, protocols: row.protocols.clone() };
+            let row = rows
+                .iter()
+                .find(|row| row.address.ip() == *ip)
+                .with_context(|| format!("{ip} has no row"))?;
+            let identity = Identity {
+                key: row.key,
+                address: row.address,
+                pin: row.pin,
+                protocols: row.protocols.clone(),
+            };
             let now = Clock::system().now();
             let life = life_of(&store, row, identity, &terms, now).await?;
-            ensure!(life.membership(now).is_some(), "{ip} is shown, but the store proves nothing: {row:?}");
+            ensure!(
+                life.membership(now).is_some(),
+                "{ip} is shown, but the store proves nothing: {row:?}"
+            );
         }
         store.close().await;
         Ok(())
@@ -190,7 +233,8 @@ async fn sigterm_drains_both_programs() -> anyhow::Result<()> {
     site.wait_rotation(&[1]).await?;
     let status = peer.terminate().await?;
     ensure!(status.success(), "{status}: {}", peer.said());
-    site.wait_row(1, "retired by its goodbye", |row| row.standing == "retired").await?;
+    site.wait_row(1, "retired by its goodbye", |row| row.standing == "retired")
+        .await?;
     site.wait_rotation(&[]).await?;
     let status = attester.terminate().await?;
     ensure!(status.success(), "{status}: {}", attester.said());
@@ -213,15 +257,27 @@ async fn thirty_kills_lose_nothing_and_show_nothing_unproven() -> anyhow::Result
     for round in 1..=30 {
         // A moment at random: right after the start, within an admission, between probes.
         let moment = Duration::from_millis(rng.random_range(0..700));
-        ensure!(attester.ended_within(moment).await?.is_none(), "it ended by itself: {}", site.tail());
+        ensure!(
+            attester.ended_within(moment).await?.is_none(),
+            "it ended by itself: {}",
+            site.tail()
+        );
         attester.kill()?;
         attester = site.serve()?;
-        let first = first_answer(&resolver).await.with_context(|| format!("round {round}, seed {seed}: {}", site.tail()))?;
-        ensure!(first.iter().all(|ip| good.contains(ip)), "round {round}, seed {seed}: {first:?} is shown");
-        site.store_proves(&first).await.with_context(|| format!("round {round}, seed {seed}"))?;
+        let first = first_answer(&resolver)
+            .await
+            .with_context(|| format!("round {round}, seed {seed}: {}", site.tail()))?;
+        ensure!(
+            first.iter().all(|ip| good.contains(ip)),
+            "round {round}, seed {seed}: {first:?} is shown"
+        );
+        site.store_proves(&first)
+            .await
+            .with_context(|| format!("round {round}, seed {seed}"))?;
     }
     site.wait_rotation(&[1, 2]).await?;
-    site.wait_row(3, "kept out", |row| row.standing != "verified" && row.reason.is_some()).await
+    site.wait_row(3, "kept out", |row| row.standing != "verified" && row.reason.is_some())
+        .await
 }
 
 /// The first answer that is one: before it restored its state the attester answers SERVFAIL.
@@ -247,7 +303,11 @@ async fn a_restart_keeps_honest_peers_in() -> anyhow::Result<()> {
     ensure!(attester.terminate().await?.success());
     let _again = site.serve()?;
     let first = first_answer(&site.resolver()).await?;
-    ensure!(first == [IpAddr::from(site.ip(1))], "the first answer after the restart is {first:?}: {}", site.tail());
+    ensure!(
+        first == [IpAddr::from(site.ip(1))],
+        "the first answer after the restart is {first:?}: {}",
+        site.tail()
+    );
     site.wait_row(1, "proved anew", |row| row.standing == "verified").await
 }
 
@@ -284,8 +344,14 @@ async fn with_the_origin_stopped_no_failure_counts() -> anyhow::Result<()> {
         let probes = store.probes(&row.id, 50).await?.rows;
         store.close().await;
         let late: Vec<_> = probes.iter().filter(|probe| probe.at > after).collect();
-        ensure!(late.iter().all(|probe| probe.outcome != Outcome::Failed), "a failure counted: {late:?}");
-        let doubted = late.iter().filter(|probe| probe.outcome == Outcome::Inconclusive).count();
+        ensure!(
+            late.iter().all(|probe| probe.outcome != Outcome::Failed),
+            "a failure counted: {late:?}"
+        );
+        let doubted = late
+            .iter()
+            .filter(|probe| probe.outcome == Outcome::Inconclusive)
+            .count();
         ensure!(doubted >= 3, "only {doubted} inconclusive probes: {}", site.tail());
         Ok(())
     })

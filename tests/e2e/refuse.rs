@@ -4,6 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::FutureExt;
+
+use attester::verify::{Demands, recheck};
 use harness::{Behaviour, Cluster, Fate, Options, Peer};
 use proto::claims::Outcome;
 
@@ -16,7 +19,9 @@ async fn lies_told_while_registering_are_rejected() {
     };
     let (cluster, honest, liars) = cluster_of(rejected).await;
     // A second identity on a live peer's address.
-    let rival = Peer::start(&cluster, honest.number(), Behaviour::ClaimsHeldAddress).await.unwrap();
+    let rival = Peer::start(&cluster, honest.number(), Behaviour::ClaimsHeldAddress)
+        .await
+        .unwrap();
     let watcher = cluster.watch();
     for liar in liars.iter().chain([&rival]) {
         let fate = liar.behaviour().fate();
@@ -26,18 +31,51 @@ async fn lies_told_while_registering_are_rejected() {
             })
             .await
             .unwrap();
-        assert_eq!(cluster.own_name(liar).await.unwrap(), BTreeSet::new(), "{liar} has a name");
+        assert_eq!(
+            cluster.own_name(liar).await.unwrap(),
+            BTreeSet::new(),
+            "{liar} has a name"
+        );
         assert!(cluster.probes(liar).await.unwrap().is_empty(), "{liar} was probed");
     }
-    assert_eq!(watcher.finish().await.unwrap().ever, BTreeSet::from([honest.address().ip()]));
-    assert_eq!(cluster.record(&honest).await.unwrap().standing, attester::decide::VERIFIED);
+    assert_eq!(
+        watcher.finish().await.unwrap().ever,
+        BTreeSet::from([honest.address().ip()])
+    );
+    assert_eq!(
+        cluster.record(&honest).await.unwrap().standing,
+        attester::decide::VERIFIED
+    );
+}
+
+/// The attester dials nobody on a stranger's word (P7).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_somebody_else_claims_is_never_dialled() {
+    harness::logs();
+    let cluster = Cluster::start(Options::quick()).await.unwrap();
+    let victim = tokio::net::TcpListener::bind(("127.77.250.1", cluster.port()))
+        .await
+        .unwrap();
+    let liar = Peer::claiming(&cluster, 1, victim.local_addr().unwrap()).await.unwrap();
+    cluster.wait_fate(&liar).await.unwrap();
+    // The claim was judged. Whoever had dialled would be in the queue; and the victim does accept.
+    assert!(victim.accept().now_or_never().is_none(), "somebody dialled the victim");
+    let _client = tokio::net::TcpStream::connect(victim.local_addr().unwrap())
+        .await
+        .unwrap();
+    victim.accept().await.unwrap();
 }
 
 /// An attester for the internet takes no peers at reserved addresses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reserved_addresses_are_rejected_where_private_ones_are_not_served() {
     harness::logs();
-    let cluster = Cluster::start(Options { allow_private: false, ..Options::quick() }).await.unwrap();
+    let cluster = Cluster::start(Options {
+        allow_private: false,
+        ..Options::quick()
+    })
+    .await
+    .unwrap();
     let liar = Peer::start(&cluster, 1, Behaviour::ClaimsReserved).await.unwrap();
     cluster.wait_fate(&liar).await.unwrap();
     assert_eq!(cluster.own_name(&liar).await.unwrap(), BTreeSet::new());
@@ -46,13 +84,17 @@ async fn reserved_addresses_are_rejected_where_private_ones_are_not_served() {
 /// What a client meets at the peer's port.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_that_do_not_proxy_are_refused() {
-    refused(|reason| !["V0", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "announce", "receipt"].contains(&reason.phase())).await;
+    refused(|reason| {
+        !["V0", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "announce", "receipt"].contains(&reason.phase())
+    })
+    .await;
 }
 
 /// What the agent says, and what became of the bytes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_that_change_traffic_or_lie_about_it_are_refused() {
-    refused(|reason| ["V0", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "announce", "receipt"].contains(&reason.phase())).await;
+    refused(|reason| ["V0", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "announce", "receipt"].contains(&reason.phase()))
+        .await;
 }
 
 /// Those who turn enter the rotation, as they deserve until then, and leave it for the right reason.
@@ -62,12 +104,18 @@ async fn peers_that_turn_hostile_leave() {
     let watcher = cluster.watch();
     for turncoat in &turncoats {
         cluster.wait_fate(turncoat).await.unwrap();
-        assert!(cluster.was_ever_verified(turncoat).await.unwrap(), "{turncoat} was never in");
+        assert!(
+            cluster.was_ever_verified(turncoat).await.unwrap(),
+            "{turncoat} was never in"
+        );
     }
     cluster.wait_rotation_of(&[&honest]).await.unwrap();
     let seen = watcher.finish().await.unwrap();
     for turncoat in &turncoats {
-        assert!(seen.ever.contains(&turncoat.address().ip()), "{turncoat} was never shown");
+        assert!(
+            seen.ever.contains(&turncoat.address().ip()),
+            "{turncoat} was never shown"
+        );
     }
 }
 
@@ -77,7 +125,9 @@ async fn peers_that_turn_hostile_leave() {
 async fn noise_proves_nothing_and_keeps_nobody_out() {
     harness::logs();
     let cluster = Cluster::start(Options::quick()).await.unwrap();
-    let noisy = Behaviour::ALL.iter().filter(|behaviour| behaviour.fate() == Fate::Dismissed);
+    let noisy = Behaviour::ALL
+        .iter()
+        .filter(|behaviour| behaviour.fate() == Fate::Dismissed);
     let mut noisemakers = Vec::new();
     for (number, behaviour) in (2..).zip(noisy) {
         noisemakers.push(Peer::start(&cluster, number, *behaviour).await.unwrap());
@@ -90,17 +140,30 @@ async fn noise_proves_nothing_and_keeps_nobody_out() {
     cluster.wait_fate(&honest).await.unwrap();
     for peer in &noisemakers {
         at_least_sessions(peer, 6).await;
-        assert!(!cluster.was_ever_verified(peer).await.unwrap(), "a verdict verified {peer}");
+        assert!(
+            !cluster.was_ever_verified(peer).await.unwrap(),
+            "a verdict verified {peer}"
+        );
     }
-    assert_eq!(watcher.finish().await.unwrap().ever, BTreeSet::from([honest.address().ip()]));
+    assert_eq!(
+        watcher.finish().await.unwrap().ever,
+        BTreeSet::from([honest.address().ip()])
+    );
     let probes = cluster.probes(&honest).await.unwrap();
-    assert!(probes.iter().all(|probe| probe.outcome == Outcome::Proved), "{probes:?}");
+    assert!(
+        probes.iter().all(|probe| probe.outcome == Outcome::Proved),
+        "{probes:?}"
+    );
 }
 
 async fn at_least_sessions(peer: &Peer, count: usize) {
     let deadline = tokio::time::Instant::now() + harness::DEADLINE;
     while peer.sessions().unwrap() < count {
-        assert!(tokio::time::Instant::now() < deadline, "{peer} had {:?} sessions", peer.sessions());
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{peer} had {:?} sessions",
+            peer.sessions()
+        );
         tokio::time::sleep(std::time::Duration::from_millis(25)).await;
     }
 }
@@ -112,20 +175,49 @@ async fn refused(reasons: impl Fn(attester::model::Reason) -> bool) {
         _ => false,
     };
     let (cluster, honest, liars) = cluster_of(wanted).await;
+    let (goodput_body, goodput_floor) = (cluster.options().goodput_body, cluster.options().goodput_floor);
+    let demands = Demands {
+        goodput_body,
+        goodput_floor,
+        ..Demands::default()
+    };
     let watcher = cluster.watch();
     for liar in &liars {
         cluster.wait_fate(liar).await.unwrap();
     }
     let seen = watcher.finish().await.unwrap();
-    assert_eq!(seen.ever, BTreeSet::from([honest.address().ip()]), "only the honest peer was ever in the rotation");
+    assert_eq!(
+        seen.ever,
+        BTreeSet::from([honest.address().ip()]),
+        "only the honest peer was ever in the rotation"
+    );
     for liar in &liars {
-        assert!(!cluster.was_ever_verified(liar).await.unwrap(), "a verdict verified {liar}");
+        assert!(
+            !cluster.was_ever_verified(liar).await.unwrap(),
+            "a verdict verified {liar}"
+        );
+        // Anyone can check what each refusal rests on (P8).
+        for probe in cluster.probes(liar).await.unwrap() {
+            let again = recheck(&probe.evidence, &cluster.root(), demands).unwrap();
+            assert_eq!(
+                (again.verdict.outcome, again.proof.is_some()),
+                (probe.outcome, probe.outcome == Outcome::Proved)
+            );
+            assert_eq!(
+                again.verdict.reason,
+                probe.reason.map(|reason| reason.code()).unwrap_or_default(),
+                "{liar}"
+            );
+        }
     }
     // Whatever the others did: nothing was held against the honest peer meanwhile.
     let probes = cluster.probes(&honest).await.unwrap();
     let blamed: Vec<_> = probes.iter().filter(|probe| probe.outcome == Outcome::Failed).collect();
     assert!(blamed.is_empty(), "{honest} was blamed: {blamed:?}");
-    assert_eq!(cluster.record(&honest).await.unwrap().standing, attester::decide::VERIFIED);
+    assert_eq!(
+        cluster.record(&honest).await.unwrap().standing,
+        attester::decide::VERIFIED
+    );
 }
 
 /// A cluster with an honest peer in the rotation, and all peers of the wanted behaviours, started.

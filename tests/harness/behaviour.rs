@@ -135,6 +135,8 @@ behaviours! {
     AnswersJunk = "answers-junk", Refused(Reason::TunnelMalformed);
     /// Accepts TLS and answers 500 to everything.
     Answers500 = "answers-500", Refused(Reason::TunnelRefused);
+    /// Serves enproxy well, lists CONNECT as well, and does not tell the token that it demands there.
+    KeepsItsToken = "keeps-its-token", Refused(Reason::TunnelRefused);
     /// Opens a tunnel from which nothing comes back.
     Swallows = "swallows", Refused(Reason::FirstByteTimeout);
     /// Opens a tunnel and ends it at once.
@@ -145,6 +147,8 @@ behaviours! {
     AnswersInTunnel = "answers-in-tunnel", Refused(Reason::NotForwarded);
     /// Ends the answer in its middle.
     Truncates = "truncates", Refused(Reason::Truncated);
+    /// Ends every other answer in its middle.
+    TruncatesEveryOther = "truncates-every-other", Refused(Reason::Truncated);
     /// Stops in the middle of the answer and keeps the tunnel open.
     HangsMidBody = "hangs-mid-body", Refused(Reason::CompleteTimeout);
     /// Adds a byte to the answer.
@@ -177,6 +181,8 @@ behaviours! {
     ReplaysBody = "replays-body", Refused(Reason::StatementReplayed);
     /// Flips one bit of the body.
     FlipsByte = "flips-byte", Refused(Reason::BodyAltered);
+    /// Changes one byte of the answer's head that nobody looks at.
+    AltersHead = "alters-head", Refused(Reason::HeadAltered);
     /// Carries everything, and signs other digests.
     SignsAnotherDigest = "signs-another-digest", Refused(Reason::BytesDiffer);
     /// Carries everything, and reports more bytes than were announced.

@@ -4,7 +4,10 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use peer_agent::give::{BoxStream, Dial, DialFuture, DirectDial};
@@ -29,6 +32,8 @@ pub(crate) struct Carrier {
     /// The peer's own key.
     pub(crate) key: SigningKey,
     pub(crate) recorded: Recorded,
+    /// How often it was asked.
+    pub(crate) count: AtomicUsize,
 }
 
 /// An answer that was recorded.
@@ -37,12 +42,16 @@ pub(crate) type Recorded = Arc<Mutex<Option<Vec<u8>>>>;
 impl Dial for Carrier {
     fn dial<'a>(&'a self, destination: &'a str) -> DialFuture<'a> {
         Box::pin(async move {
-            let bend = self.bend.filter(|_| self.cue.has_come());
+            let count = self.count.fetch_add(1, Ordering::Relaxed);
+            let bend = match self.bend.filter(|_| self.cue.has_come()) {
+                Some(Bend::CutEveryOther(after)) => (count % 2 == 1).then_some(Bend::Cut(after)),
+                bend => bend,
+            };
             let recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let far = match (bend, recorded) {
                 (None, _) if self.witness.is_none() => return self.direct.dial(destination).await,
                 (Some(Bend::Invent), _) => Far::Own(Invention::Plain),
-                (Some(Bend::Forge), _) => Far::Own(Invention::Forged(self.key.clone(), self.address)),
+                (Some(Bend::Forge), _) => Far::Own(Invention::Forged(Box::new(self.key.clone()), self.address)),
                 (Some(Bend::Replay), Some(answer)) => Far::Own(Invention::Recorded(answer)),
                 (Some(Bend::Elsewhere), _) => {
                     let exit = self.exit.ok_or_else(|| io::Error::other("there is no other peer"))?;
@@ -51,7 +60,11 @@ impl Dial for Carrier {
                 _ => Far::Real(self.direct.dial(destination).await?),
             };
             let (near, end) = duplex(BUFFER);
-            let pump = Pump { bend, witness: self.witness.clone(), recorded: Arc::clone(&self.recorded) };
+            let pump = Pump {
+                bend,
+                witness: self.witness.clone(),
+                recorded: Arc::clone(&self.recorded),
+            };
             // It ends with either of its ends, and with the island that it runs on.
             tokio::spawn(pump.run(end, far));
             Ok(Box::new(near) as BoxStream)
@@ -69,7 +82,7 @@ enum Far {
 enum Invention {
     Recorded(Vec<u8>),
     Plain,
-    Forged(SigningKey, SocketAddr),
+    Forged(Box<SigningKey>, SocketAddr),
 }
 
 /// Carries one flow.
@@ -86,7 +99,9 @@ impl Pump {
         let far = match far {
             Far::Real(stream) => stream,
             Far::Own(invention) => {
-                let Ok(request) = head_of(&mut reader).await else { return };
+                let Ok(request) = head_of(&mut reader).await else {
+                    return;
+                };
                 let answer = match invention {
                     Invention::Recorded(answer) => answer,
                     Invention::Plain => forged::answer(&request, None),

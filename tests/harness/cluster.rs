@@ -80,8 +80,16 @@ impl Cluster {
         let config = Config::parse(&text)?;
         let keys = Keys::create(&config.keys_folder(), &mut rand::rng(), Clock::system().now())?;
         let (running, addresses) = run(&config).await?;
-        let text = options.toml(&state, ports.home(), ports.common(), Some(&addresses), destination.as_deref());
-        let origin = reserved.map(|(listener, _)| Gate::new(listener, addresses.origin)).transpose()?;
+        let text = options.toml(
+            &state,
+            ports.home(),
+            ports.common(),
+            Some(&addresses),
+            destination.as_deref(),
+        );
+        let origin = reserved
+            .map(|(listener, _)| Gate::new(listener, addresses.origin))
+            .transpose()?;
         let rotation = Rotation::new(addresses.dns, Name::parse(&options.rotation())?);
         Ok(Self {
             root: keys.root_public,
@@ -138,7 +146,9 @@ impl Cluster {
     /// # Errors
     /// When it panicked.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
-        let Some(Running { island, token, app }) = self.running.take() else { return Ok(()) };
+        let Some(Running { island, token, app }) = self.running.take() else {
+            return Ok(());
+        };
         token.cancel();
         let ended = app.await;
         island.kill().await;
@@ -160,7 +170,11 @@ impl Cluster {
         self.stop().await?;
         let (running, addresses) = run(&self.config).await?;
         self.running = Some(running);
-        anyhow::ensure!(addresses.session == self.addresses.session, "it came back at {}", addresses.session);
+        anyhow::ensure!(
+            addresses.session == self.addresses.session,
+            "it came back at {}",
+            addresses.session
+        );
         Ok(())
     }
 
@@ -193,7 +207,10 @@ impl Cluster {
     /// When it cannot be read.
     pub async fn store(&self) -> anyhow::Result<&Store> {
         let path = self.state_file();
-        Ok(self.reader.get_or_try_init(|| async { Store::open_read_only(&path).await }).await?)
+        Ok(self
+            .reader
+            .get_or_try_init(|| async { Store::open_read_only(&path).await })
+            .await?)
     }
 
     /// What the attester has written down about these peers, in their order, and whether DNS shows them.
@@ -253,14 +270,20 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::wait_rotation`].
     pub async fn wait_rotation_of(&self, peers: &[&Peer]) -> anyhow::Result<()> {
-        self.wait_rotation(&peers.iter().map(|peer| peer.address().ip()).collect()).await
+        self.wait_rotation(&peers.iter().map(|peer| peer.address().ip()).collect())
+            .await
     }
 
     /// Waits until the attester's record of a peer says what it should.
     ///
     /// # Errors
     /// At the deadline, with the record and the last probes.
-    pub async fn wait_record(&self, peer: &Peer, wanted: &str, fits: impl Fn(&Record) -> bool) -> anyhow::Result<Record> {
+    pub async fn wait_record(
+        &self,
+        peer: &Peer,
+        wanted: &str,
+        fits: impl Fn(&Record) -> bool,
+    ) -> anyhow::Result<Record> {
         let patience = Patience::new();
         loop {
             let record = self.record(peer).await;
@@ -268,8 +291,13 @@ impl Cluster {
                 Ok(record) if fits(&record) => return Ok(record),
                 record => {
                     if !patience.lasts().await {
-                        let shown = record.map(|record| record.to_string()).unwrap_or_else(|error| format!("{error:#}"));
-                        anyhow::bail!("{peer} should have become {wanted}, and is {shown}{}", self.history(peer).await);
+                        let shown = record
+                            .map(|record| record.to_string())
+                            .unwrap_or_else(|error| format!("{error:#}"));
+                        anyhow::bail!(
+                            "{peer} should have become {wanted}, and is {shown}{}",
+                            self.history(peer).await
+                        );
                     }
                 }
             }
@@ -281,7 +309,8 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::wait_record`].
     pub async fn wait_standing(&self, peer: &Peer, standing: &str) -> anyhow::Result<Record> {
-        self.wait_record(peer, standing, |record| record.standing == standing).await
+        self.wait_record(peer, standing, |record| record.standing == standing)
+            .await
     }
 
     /// Waits until a peer is refused or rejected for this reason.
@@ -311,7 +340,11 @@ impl Cluster {
 
     /// Where another peer's traffic can leave: at the honest peer that was started first.
     pub(crate) fn exit(&self) -> Option<SocketAddr> {
-        self.exits.lock().unwrap_or_else(PoisonError::into_inner).first().copied()
+        self.exits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .first()
+            .copied()
     }
 
     pub(crate) fn add_exit(&self, address: SocketAddr) {
@@ -331,7 +364,10 @@ impl Cluster {
         let probes = self.probes(peer).await.unwrap_or_default();
         let line = |probe: &ProbeRow| {
             let reason = probe.reason.map_or("-", Reason::code);
-            format!("\n  {} {} {} B {} {reason} ({}) {}", probe.at, probe.route, probe.body, probe.outcome, probe.detail, probe.phases)
+            format!(
+                "\n  {} {} {} B {} {reason} ({}) {}",
+                probe.at, probe.route, probe.body, probe.outcome, probe.detail, probe.phases
+            )
         };
         probes.iter().take(10).map(line).collect()
     }

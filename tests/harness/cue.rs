@@ -37,7 +37,11 @@ pub(crate) enum Told {
 
 impl Cue {
     pub(crate) fn new(agent: Told, since: Stage) -> Self {
-        Self { agent, since, turned: Arc::default() }
+        Self {
+            agent,
+            since,
+            turned: Arc::default(),
+        }
     }
 
     /// Whether the moment has come.
@@ -72,7 +76,9 @@ impl Told {
             Self::Rogue(told) => *told.borrow(),
             Self::Agent(told) => match told.borrow().state {
                 State::Verified => Stage::Verified,
-                State::Registered | State::Named | State::Probing | State::Suspended | State::Refused => Stage::Registered,
+                State::Registered | State::Named | State::Probing | State::Suspended | State::Refused => {
+                    Stage::Registered
+                }
                 _ => Stage::Away,
             },
         }

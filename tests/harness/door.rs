@@ -42,7 +42,7 @@ impl Door {
                 let (inner, tls) = (self.inner, self.tls.clone());
                 tokio::spawn(async move {
                     // How a client takes it is of no interest.
-                    let _ = receive(client, inner, trick, tls).await;
+                    let _ = Box::pin(receive(client, inner, trick, tls)).await;
                 });
             }
         }
@@ -94,12 +94,12 @@ async fn receive(mut client: TcpStream, inner: SocketAddr, trick: Option<Trick>,
         Some(Trick::HangUp) => {
             let mut client = tls.accept(client).await?;
             // Once it was asked something: whoever hangs up before may be taken for one that breaks TLS.
-            let _ = client.read(&mut [0; 1024]).await?;
+            let _ = client.read(&mut vec![0; 1024]).await?;
             client.shutdown().await
         }
         Some(Trick::Answer(answer)) => {
             let mut client = tls.accept(client).await?;
-            let mut buffer = [0; 16 << 10];
+            let mut buffer = vec![0; 16 << 10];
             while client.read(&mut buffer).await? > 0 {
                 client.write_all(answer.as_bytes()).await?;
                 client.flush().await?;
@@ -111,7 +111,7 @@ async fn receive(mut client: TcpStream, inner: SocketAddr, trick: Option<Trick>,
 
 /// Takes what comes, and says nothing.
 async fn drain(client: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
-    let mut buffer = [0; 4096];
+    let mut buffer = vec![0; 4096];
     while client.read(&mut buffer).await? > 0 {}
     Ok(())
 }

@@ -16,8 +16,13 @@ use crate::{gate::connect_from, tls};
 /// A tunnel to `destination` through the peer at `through`, dialled from `from`.
 pub(crate) async fn tunnel(from: SocketAddr, through: SocketAddr, destination: &str) -> io::Result<BoxStream> {
     let connector = tls::connector(&[]).map_err(io::Error::other)?;
-    let mut peer = connector.connect(tls::no_name(), connect_from(from, through).await?).await?;
-    let request = Request { destination: destination.to_owned(), ..Request::default() };
+    let mut peer = connector
+        .connect(tls::no_name(), connect_from(from, through).await?)
+        .await?;
+    let request = Request {
+        destination: destination.to_owned(),
+        ..Request::default()
+    };
     let mut head = Vec::new();
     request.encode(&mut head).map_err(io::Error::other)?;
     peer.write_all(&head).await?;

@@ -38,7 +38,11 @@ impl Gate {
 
     /// An open gate at a reserved address.
     pub(crate) fn new(listener: TcpListener, to: SocketAddr) -> io::Result<Self> {
-        let gate = Self { address: listener.local_addr()?, to, open: Mutex::default() };
+        let gate = Self {
+            address: listener.local_addr()?,
+            to,
+            open: Mutex::default(),
+        };
         gate.pass(listener);
         Ok(gate)
     }
@@ -70,7 +74,10 @@ impl Gate {
 
     fn pass(&self, listener: TcpListener) {
         let (token, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let passage = Passage { token: token.clone(), tasks: tasks.clone() };
+        let passage = Passage {
+            token: token.clone(),
+            tasks: tasks.clone(),
+        };
         let to = self.to;
         tasks.clone().spawn(async move {
             loop {

@@ -16,7 +16,11 @@ pub(crate) struct Island {
 impl Island {
     /// An island with this many threads.
     pub(crate) fn new(name: &str, threads: usize) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name(name)
+            .enable_all()
+            .build()?;
         Ok(Self { runtime: Some(runtime) })
     }
 
@@ -25,7 +29,10 @@ impl Island {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.runtime.as_ref().expect("there is a runtime until it is killed").spawn(future)
+        self.runtime
+            .as_ref()
+            .expect("there is a runtime until it is killed")
+            .spawn(future)
     }
 
     /// Drops every task wherever it stands. When this returns, the tasks' sockets and files are closed.

@@ -18,12 +18,12 @@ mod island;
 mod options;
 mod peer;
 mod ports;
+pub mod programs;
 mod records;
 mod relay;
 mod rogue;
 mod rotation;
 mod tls;
-pub mod programs;
 mod wait;
 
 pub use behaviour::{Behaviour, Fate};
@@ -40,5 +40,8 @@ pub use wait::DEADLINE;
 pub fn logs() {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     // Another test of this process may have been first.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }

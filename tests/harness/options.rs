@@ -125,7 +125,10 @@ impl Options {
             line(format_args!("destination = \"{destination}\""));
         }
         line(format_args!("[dns]\nlisten = \"{}\"", at(|bound| bound.dns)));
-        line(format_args!("zone = \"{}\"\nrotation_port = {port}\nsample = 64", self.zone));
+        line(format_args!(
+            "zone = \"{}\"\nrotation_port = {port}\nsample = 64",
+            self.zone
+        ));
         line(format_args!("[admin]\nlisten = \"{}\"", at(|bound| bound.admin)));
         text
     }

@@ -48,14 +48,13 @@ struct Plan {
     parts: Parts,
     /// Where it listens and what its connections leave from.
     address: SocketAddr,
-    /// What it registers.
-    claimed: SocketAddr,
     folder: PathBuf,
     key: SigningKey,
     id: PeerId,
     attester: SocketAddr,
     root: PublicKey,
-    exit: Option<SocketAddr>,
+    /// Another peer: where its traffic leaves, or whose address it claims.
+    other: Option<SocketAddr>,
     recorded: Recorded,
 }
 
@@ -77,7 +76,7 @@ impl Peer {
     /// # Errors
     /// When it cannot listen, or there is no honest peer and it needs one.
     pub async fn start(cluster: &Cluster, number: u8, behaviour: Behaviour) -> anyhow::Result<Self> {
-        Self::through(cluster, number, behaviour, cluster.addresses().session).await
+        Self::with(cluster, number, behaviour, cluster.addresses().session, cluster.exit()).await
     }
 
     /// The same, with another endpoint for its sessions than the attester's own (a [`crate::Relay`]'s, say).
@@ -90,6 +89,25 @@ impl Peer {
         behaviour: Behaviour,
         attester: SocketAddr,
     ) -> anyhow::Result<Self> {
+        Self::with(cluster, number, behaviour, attester, cluster.exit()).await
+    }
+
+    /// A peer that registers the address of `victim`, who is no peer.
+    ///
+    /// # Errors
+    /// As [`Peer::start`].
+    pub async fn claiming(cluster: &Cluster, number: u8, victim: SocketAddr) -> anyhow::Result<Self> {
+        let behaviour = Behaviour::ClaimsAnotherAddress;
+        Self::with(cluster, number, behaviour, cluster.addresses().session, Some(victim)).await
+    }
+
+    async fn with(
+        cluster: &Cluster,
+        number: u8,
+        behaviour: Behaviour,
+        attester: SocketAddr,
+        other: Option<SocketAddr>,
+    ) -> anyhow::Result<Self> {
         let parts = behaviour.parts(cluster.options());
         let port = match behaviour {
             Behaviour::OtherPort => cluster.ports().other(),
@@ -97,12 +115,10 @@ impl Peer {
         };
         let address = ports::address(number, port);
         let elsewhere = parts.agency == Agency::Elsewhere || parts.bend == Some(Bend::Elsewhere);
-        let exit = cluster.exit();
-        let claimed = match (parts.agency, exit) {
-            (Agency::Elsewhere, Some(other)) => other,
-            _ => address,
-        };
-        anyhow::ensure!(!elsewhere || exit.is_some(), "{behaviour} needs an honest peer: start that first");
+        anyhow::ensure!(
+            !elsewhere || other.is_some(),
+            "{behaviour} needs an honest peer: start that first"
+        );
         let folder = cluster.folder().join(format!("peer-{number}-{behaviour}"));
         let key = Identity::File(folder.join("peer.key")).key(&mut rand::rng())?;
         let plan = Plan {
@@ -113,11 +129,10 @@ impl Peer {
             behaviour,
             parts,
             address,
-            claimed,
             folder,
             key,
             attester,
-            exit,
+            other,
         };
         let mut peer = Self { plan, running: None };
         peer.restart().await?;
@@ -164,7 +179,16 @@ impl Peer {
 
     /// Stops it as a host program should: with a goodbye. (A rogue says none.)
     pub async fn stop(&mut self) {
-        let Some(Running { island, agent, stop, give, .. }) = self.running.take() else { return };
+        let Some(Running {
+            island,
+            agent,
+            stop,
+            give,
+            ..
+        }) = self.running.take()
+        else {
+            return;
+        };
         if let Some(agent) = agent {
             agent.stop().await;
         }
@@ -198,16 +222,32 @@ impl Peer {
         let island = Island::new(&format!("peer-{}", self.plan.number), 1)?;
         let plan = self.plan.clone();
         let booted = island.spawn(Box::pin(plan.boot())).await;
-        let Booted { agent, stop, give, sessions } =
-            booted.context("a peer panicked")?.with_context(|| format!("cannot start {self}"))?;
-        self.running = Some(Running { island, agent, stop, give, sessions });
+        let Booted {
+            agent,
+            stop,
+            give,
+            sessions,
+        } = booted
+            .context("a peer panicked")?
+            .with_context(|| format!("cannot start {self}"))?;
+        self.running = Some(Running {
+            island,
+            agent,
+            stop,
+            give,
+            sessions,
+        });
         Ok(())
     }
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "peer {} ({}, {})", self.plan.number, self.plan.behaviour, self.plan.address)
+        write!(
+            f,
+            "peer {} ({}, {})",
+            self.plan.number, self.plan.behaviour, self.plan.address
+        )
     }
 }
 
@@ -253,7 +293,12 @@ impl Plan {
         self.enter(give.addr(), cue).await?;
         let stop = CancellationToken::new();
         let give = tokio::spawn(give.run(stop.clone()));
-        Ok(Booted { agent, stop, give, sessions })
+        Ok(Booted {
+            agent,
+            stop,
+            give,
+            sessions,
+        })
     }
 
     fn server(&self, listen: SocketAddr) -> give::Config {
@@ -264,7 +309,10 @@ impl Plan {
             allow_private: true,
             token: self.parts.token.map(str::to_owned),
             rate: self.parts.rate,
-            limits: give::Limits { drain: std::time::Duration::from_millis(500), ..give::Limits::default() },
+            limits: give::Limits {
+                drain: std::time::Duration::from_millis(500),
+                ..give::Limits::default()
+            },
             ..give::Config::default()
         }
     }
@@ -283,14 +331,25 @@ impl Plan {
             };
             return Ok((None, Some(rogue.start())));
         }
-        let pin = if self.parts.agency == Agency::OtherPin { Pin::from_bytes([7; 32]) } else { pin };
+        let pin = if self.parts.agency == Agency::OtherPin {
+            Pin::from_bytes([7; 32])
+        } else {
+            pin
+        };
         let identity = Identity::File(self.folder.join("peer.key"));
-        let config = AgentConfig::new(vec![Endpoint::from(self.attester)], self.root, identity, self.claimed, pin);
+        let claimed = match self.parts.agency {
+            Agency::Elsewhere => self.other.unwrap_or(self.address),
+            _ => self.address,
+        };
+        let config = AgentConfig::new(vec![Endpoint::from(self.attester)], self.root, identity, claimed, pin);
         let config = AgentConfig {
             protocols: self.parts.protocols(),
-            connect_token: self.parts.token.map(str::to_owned),
+            connect_token: self.parts.token.filter(|_| self.parts.tells_token).map(str::to_owned),
             bind: Some(self.address.ip()),
-            backoff: Backoff { base: std::time::Duration::from_millis(100), cap: std::time::Duration::from_secs(1) },
+            backoff: Backoff {
+                base: std::time::Duration::from_millis(100),
+                cap: std::time::Duration::from_secs(1),
+            },
             ..config
         };
         Ok((Some(Agent::start(config, rand::rng())?), None))
@@ -299,16 +358,20 @@ impl Plan {
     fn carrier(&self, cue: Cue, accomplice: Option<Accomplice>) -> Carrier {
         Carrier {
             direct: DirectDial {
-                policy: Policy { allow_private: true, ports: Vec::new() },
+                policy: Policy {
+                    allow_private: true,
+                    ports: Vec::new(),
+                },
                 bind: Some(self.address.ip()),
             },
             address: self.address,
             bend: self.parts.bend,
             cue,
-            exit: self.exit,
+            exit: self.other,
             witness: accomplice.map(|accomplice| accomplice.witness),
             key: self.key.clone(),
             recorded: Arc::clone(&self.recorded),
+            count: AtomicUsize::new(0),
         }
     }
 
@@ -333,7 +396,16 @@ impl Plan {
                     _ => tls::acceptor_of(&self.folder)?,
                 };
                 let listener = door::listen(self.address)?;
-                tokio::spawn(Door { listener, inner, trick, cue, tls }.run());
+                tokio::spawn(
+                    Door {
+                        listener,
+                        inner,
+                        trick,
+                        cue,
+                        tls,
+                    }
+                    .run(),
+                );
             }
         }
         Ok(())

@@ -20,7 +20,10 @@ pub(crate) struct Ports {
 
 impl Ports {
     pub(crate) fn take() -> io::Result<Self> {
-        Ok(Self { common: free()?, other: free()? })
+        Ok(Self {
+            common: free()?,
+            other: free()?,
+        })
     }
 
     /// The rotation's port.

@@ -54,9 +54,20 @@ impl Program {
     /// # Errors
     /// When it cannot be started, or does not succeed; then with what it said.
     pub fn output<S: AsRef<OsStr>>(self, arguments: &[S]) -> anyhow::Result<String> {
-        let output = Command::new(self.path()?).args(arguments).stdin(Stdio::null()).output()?;
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        ensure!(output.status.success(), "{} ended with {}: {stdout}{stderr}", self.name(), output.status);
+        let output = Command::new(self.path()?)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()?;
+        let (stdout, stderr) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        ensure!(
+            output.status.success(),
+            "{} ended with {}: {stdout}{stderr}",
+            self.name(),
+            output.status
+        );
         Ok(stdout.into_owned())
     }
 
@@ -73,7 +84,10 @@ impl Program {
             .stderr(log_file)
             .spawn()
             .with_context(|| format!("cannot start {}", self.name()))?;
-        Ok(Running { child, log: log.to_owned() })
+        Ok(Running {
+            child,
+            log: log.to_owned(),
+        })
     }
 }
 
@@ -145,19 +159,42 @@ impl Drop for Running {
 /// The selection is that of `cargo test --workspace`, so that nothing is built twice with other features.
 fn build() -> anyhow::Result<PathBuf> {
     let test = env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent).context("a test runs from <target>/<profile>/deps")?;
-    let target = folder.parent().context("a profile's folder is in the target directory")?;
-    let profile = match folder.file_name().and_then(OsStr::to_str).context("a profile's folder has a name")? {
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .context("a test runs from <target>/<profile>/deps")?;
+    let target = folder
+        .parent()
+        .context("a profile's folder is in the target directory")?;
+    let profile = match folder
+        .file_name()
+        .and_then(OsStr::to_str)
+        .context("a profile's folder has a name")?
+    {
         "debug" => "dev",
         other => other,
     };
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the package is in the workspace")?;
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("the package is in the workspace")?;
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["test", "--workspace", "--no-run", "--quiet", "--profile", profile, "--target-dir"])
+        .args([
+            "test",
+            "--workspace",
+            "--no-run",
+            "--quiet",
+            "--profile",
+            profile,
+            "--target-dir",
+        ])
         .arg(target)
         .current_dir(workspace)
         .stdin(Stdio::null())
         .output()?;
-    ensure!(output.status.success(), "cargo said: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "cargo said: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(folder.to_owned())
 }

@@ -29,12 +29,20 @@ impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = self.reason.map_or("-", Reason::code);
         let place = if self.in_rotation { "in" } else { "not in" };
-        write!(f, "{} ({reason}: {}), {place} the rotation, last probe: {}", self.standing, self.detail, self.phases)
+        write!(
+            f,
+            "{} ({reason}: {}), {place} the rotation, last probe: {}",
+            self.standing, self.detail, self.phases
+        )
     }
 }
 
 /// Looks peers up.
-pub(crate) async fn look_up(store: &Store, rotation: &BTreeSet<IpAddr>, peers: &[&Peer]) -> anyhow::Result<Vec<Record>> {
+pub(crate) async fn look_up(
+    store: &Store,
+    rotation: &BTreeSet<IpAddr>,
+    peers: &[&Peer],
+) -> anyhow::Result<Vec<Record>> {
     let rows = store.peers().await?;
     if let Some(bad) = rows.bad.first() {
         anyhow::bail!("the attester wrote a row that cannot be read: {bad}");
@@ -45,7 +53,8 @@ pub(crate) async fn look_up(store: &Store, rotation: &BTreeSet<IpAddr>, peers: &
         let in_rotation = rotation.contains(&peer.address().ip());
         let known = rows.rows.iter().find(|row| row.id == *peer.id());
         // Who signed a rejected registration is only known when its signature holds.
-        let is_its = |id: &Option<PeerId>, source| id.as_ref().map_or(source == peer.address().ip(), |id| id == peer.id());
+        let is_its =
+            |id: &Option<PeerId>, source| id.as_ref().map_or(source == peer.address().ip(), |id| id == peer.id());
         let rejected = rejections.iter().find(|row| is_its(&row.peer, row.source));
         let (standing, reason, detail) = match (known, rejected) {
             (Some(row), _) => (row.standing.clone(), row.reason, row.detail.clone()),
@@ -54,7 +63,13 @@ pub(crate) async fn look_up(store: &Store, rotation: &BTreeSet<IpAddr>, peers: &
         };
         let last = store.probes(peer.id(), 1).await?.rows.into_iter().next();
         let phases = last.map(|probe| probe.phases).unwrap_or_default();
-        records.push(Record { standing, reason, detail, phases, in_rotation });
+        records.push(Record {
+            standing,
+            reason,
+            detail,
+            phases,
+            in_rotation,
+        });
     }
     Ok(records)
 }
@@ -64,8 +79,15 @@ pub(crate) fn standings(probes: &[ProbeRow]) -> anyhow::Result<Vec<String>> {
     let mut standings = Vec::with_capacity(probes.len());
     for probe in probes.iter().rev() {
         let evidence = Evidence::decode(&probe.evidence)?;
-        let verdict = evidence.verdict.ok_or_else(|| anyhow::anyhow!("probe {} has no verdict", probe.probe))?;
-        standings.push(Signed::<Verdict>::parse(&verdict.0)?.dangerously_unverified().standing.clone());
+        let verdict = evidence
+            .verdict
+            .ok_or_else(|| anyhow::anyhow!("probe {} has no verdict", probe.probe))?;
+        standings.push(
+            Signed::<Verdict>::parse(&verdict.0)?
+                .dangerously_unverified()
+                .standing
+                .clone(),
+        );
     }
     Ok(standings)
 }

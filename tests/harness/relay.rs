@@ -29,7 +29,10 @@ impl Relay {
     /// When it cannot listen.
     pub async fn start(to: SocketAddr, from: IpAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
-        let relay = Self { address: listener.local_addr()?, token: CancellationToken::new() };
+        let relay = Self {
+            address: listener.local_addr()?,
+            token: CancellationToken::new(),
+        };
         let (acceptor, connector) = (tls::fresh_acceptor(&[b"h2"])?, tls::connector(&[b"h2"])?);
         let token = relay.token.clone();
         tokio::spawn(async move {
@@ -39,7 +42,9 @@ impl Relay {
                 let (acceptor, connector, token) = (acceptor.clone(), connector.clone(), token.clone());
                 tasks.spawn(async move {
                     // How a relayed session ends is the business of those at its ends.
-                    let _ = token.run_until_cancelled(carry(agent, acceptor, connector, to, from)).await;
+                    let _ = token
+                        .run_until_cancelled(carry(agent, acceptor, connector, to, from))
+                        .await;
                 });
             }
         });

@@ -29,7 +29,10 @@ mod witness;
 
 pub(crate) use witness::{Account, Carried, Witness};
 
-use crate::{behaviour::{Lie, Noise}, cue::{Cue, Stage, Told}};
+use crate::{
+    behaviour::{Lie, Noise},
+    cue::{Cue, Stage, Told},
+};
 use channel::Channel;
 
 /// A rogue and what it says of itself.
@@ -60,9 +63,22 @@ impl Rogue {
         let cue = Cue::new(Told::Rogue(stage.clone()), self.since);
         let sessions = Arc::<AtomicUsize>::default();
         let counted = Arc::clone(&sessions);
-        let life = Life { rogue: self, witness: witness.clone(), carried, stage: sender, cue, first: None, counted, registered: None };
+        let life = Life {
+            rogue: self,
+            witness: witness.clone(),
+            carried,
+            stage: sender,
+            cue,
+            first: None,
+            counted,
+            registered: None,
+        };
         tokio::spawn(life.run());
-        Accomplice { witness, stage, sessions }
+        Accomplice {
+            witness,
+            stage,
+            sessions,
+        }
     }
 }
 
@@ -151,7 +167,10 @@ impl Life {
             Lie::WeakKey => registering::forged(&registration, &self.rogue.key)?,
             _ => sign(&registration, &self.rogue.key)?,
         };
-        let register = Register { registration: bytes.into(), connect_token: self.rogue.token.clone() };
+        let register = Register {
+            registration: bytes.into(),
+            connect_token: self.rogue.token.clone(),
+        };
         self.registered = Some(register.clone());
         channel.say(to_attester::Message::Register(register)).await
     }
@@ -162,13 +181,20 @@ impl Life {
             Noise::Receipts => {
                 for count in 0..1000_u16 {
                     let receipt = count.to_be_bytes().repeat(100).into();
-                    channel.say(to_attester::Message::Receipt(ReceiptMessage { receipt })).await?;
+                    channel
+                        .say(to_attester::Message::Receipt(ReceiptMessage { receipt }))
+                        .await?;
                 }
             }
             Noise::Nothing => channel.outbound.send(ToAttester { message: None }).await?,
             Noise::TooMuch => {
                 let refusal = "x".repeat(1 << 20);
-                channel.say(to_attester::Message::Ack(Ack { probe_id: vec![7; 16].into(), refusal })).await?;
+                channel
+                    .say(to_attester::Message::Ack(Ack {
+                        probe_id: vec![7; 16].into(),
+                        refusal,
+                    }))
+                    .await?;
             }
             Noise::Registration => {
                 if let Some(register) = self.registered.clone() {
@@ -193,9 +219,15 @@ impl Life {
 
     async fn sign_for(&self, channel: &Channel, carried: Carried) -> anyhow::Result<()> {
         let truth = registering::receipt(&self.rogue, &carried);
-        let receipt = if self.cue.has_come() { self.lie_about(truth)? } else { Some(sign(&truth, &self.rogue.key)?) };
+        let receipt = if self.cue.has_come() {
+            self.lie_about(truth)?
+        } else {
+            Some(sign(&truth, &self.rogue.key)?)
+        };
         let Some(receipt) = receipt else { return Ok(()) };
-        let message = to_attester::Message::Receipt(ReceiptMessage { receipt: receipt.into() });
+        let message = to_attester::Message::Receipt(ReceiptMessage {
+            receipt: receipt.into(),
+        });
         if self.rogue.lie == Lie::LateReceipt {
             let outbound = channel.outbound.clone();
             tokio::spawn(async move {

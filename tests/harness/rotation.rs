@@ -1,6 +1,10 @@
 //! The rotation as a client sees it: by DNS queries over a socket.
 
-use std::{collections::BTreeSet, net::{IpAddr, SocketAddr}, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use attester::{records::Name, resolve::Resolver};
 use rand::{SeedableRng, rngs::StdRng};
@@ -19,7 +23,10 @@ pub(crate) struct Rotation {
 impl Rotation {
     pub(crate) fn new(nameserver: SocketAddr, name: Name) -> Self {
         let rng = StdRng::from_rng(&mut rand::rng());
-        Self { resolver: Resolver::new(nameserver, None, ANSWER_WITHIN, rng), name }
+        Self {
+            resolver: Resolver::new(nameserver, None, ANSWER_WITHIN, rng),
+            name,
+        }
     }
 
     /// Who is in it now.
@@ -79,7 +86,11 @@ impl Watcher {
     pub async fn finish(self) -> anyhow::Result<Seen> {
         self.token.cancel();
         let seen = self.task.await?;
-        anyhow::ensure!(seen.answers > 0, "the watcher of the rotation got no answer in {} questions", seen.unanswered);
+        anyhow::ensure!(
+            seen.answers > 0,
+            "the watcher of the rotation got no answer in {} questions",
+            seen.unanswered
+        );
         Ok(seen)
     }
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 use anyhow::Context;
 use proto::ids::ChannelBinding;
 use rustls::{
-    ClientConfig, ConnectionCommon, DigitallySignedStruct, ServerConfig, SignatureScheme, SideData,
+    ClientConfig, ConnectionCommon, DigitallySignedStruct, ServerConfig, SideData, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},

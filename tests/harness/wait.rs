@@ -15,7 +15,9 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) fn new() -> Self {
-        Self { until: Instant::now() + DEADLINE }
+        Self {
+            until: Instant::now() + DEADLINE,
+        }
     }
 
     /// Waits until it is worth looking again; false when the time is over.

@@ -227,6 +227,25 @@ impl fmt::Display for Reason {
 mod tests {
     use super::*;
 
+    /// The protocol's text lists every reason as it is here.
+    #[test]
+    fn the_protocol_text_lists_every_reason() {
+        let text = include_str!("../../../proto/README.md");
+        let table = text.split("<!-- reasons -->").nth(1).unwrap();
+        let listed: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+        let rows: Vec<String> = Reason::ALL
+            .iter()
+            .map(|reason| {
+                let blame = format!("{:?}", reason.blame()).to_lowercase();
+                format!("| `{}` | {} | {blame} | {} |", reason.code(), reason.phase(), reason.remedy())
+            })
+            .collect();
+        for (row, line) in rows.iter().zip(&listed) {
+            assert_eq!(row, line);
+        }
+        assert_eq!(rows.len(), listed.len());
+    }
+
     #[test]
     fn codes_are_unique_and_come_back() {
         for reason in Reason::ALL {

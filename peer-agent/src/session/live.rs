@@ -155,7 +155,7 @@ impl Live<'_> {
     fn conclude(&self, conclusion: Conclusion) {
         self.driver.report(|standing| {
             standing.state = conclusion.state.unwrap_or(standing.state);
-            (standing.reason, standing.remedy) = conclusion.reason.unzip();
+            (standing.reason, standing.remedy) = (conclusion.reason, conclusion.remedy);
             standing.last_verdict = Some(conclusion.issued_at.start());
             standing.valid_until = Some(conclusion.expires.start());
         });

@@ -90,7 +90,9 @@ pub(crate) struct Conclusion {
     /// `None` when the verdict names a state of a later version.
     pub(crate) state: Option<State>,
     /// Code and sentence; `None` when the probe was proved.
-    pub(crate) reason: Option<(String, String)>,
+    pub(crate) reason: Option<String>,
+    /// What its owner can do; also without a reason, when the peer is well but no rotation can hold it.
+    pub(crate) remedy: Option<String>,
     pub(crate) issued_at: Seconds,
     pub(crate) expires: Seconds,
 }
@@ -155,6 +157,12 @@ impl Machine {
                 code: plain(&rejected.code, 64),
                 remedy: plain(&rejected.remedy, 512),
                 retry: rejected.retry,
+            }),
+            // Before the keyset anybody may have said it, so it is only shown; the next try is as soon as ever.
+            (Self::AwaitKeyset(_) | Self::AwaitWelcome(..), Message::Rejected(rejected)) => Err(SessionError::Rejected {
+                code: plain(&rejected.code, 64),
+                remedy: plain(&rejected.remedy, 512),
+                retry: true,
             }),
             (Self::Registered(established), Message::Announcement(bytes)) => established.announcement(&bytes, now),
             (Self::Registered(established), Message::Verdict(bytes)) => established.verdict(&bytes, now),
@@ -309,7 +317,8 @@ impl Established {
         }
         let conclusion = Conclusion {
             state: State::of_verdict(&verdict.standing),
-            reason: (!verdict.reason.is_empty()).then_some((verdict.reason, verdict.remedy)),
+            reason: Some(verdict.reason).filter(|reason| !reason.is_empty()),
+            remedy: Some(verdict.remedy).filter(|remedy| !remedy.is_empty()),
             issued_at: verdict.issued_at,
             expires: verdict.expires,
         };

@@ -26,15 +26,26 @@ pub(super) async fn none_is_restored(config: &Path, root: &str) -> anyhow::Resul
     let policy = app::policy(&config);
     let case = Case {
         store: Store::open(&config.state_file()).await?,
-        terms: Terms { root: root.parse()?, demands: policy.demands, rules: policy.rules },
+        terms: Terms {
+            root: root.parse()?,
+            demands: policy.demands,
+            rules: policy.rules,
+        },
         zone: policy.zone,
         now: Clock::system().now(),
     };
-    let options = SqliteConnectOptions::new().filename(config.state_file()).synchronous(SqliteSynchronous::Off);
+    let options = SqliteConnectOptions::new()
+        .filename(config.state_file())
+        .synchronous(SqliteSynchronous::Off);
     let mut direct = SqliteConnection::connect_with(&options).await?;
-    ensure!(case.restores().await?, "the untouched store restores nothing: the test would prove nothing");
+    ensure!(
+        case.restores().await?,
+        "the untouched store restores nothing: the test would prove nothing"
+    );
 
-    let probes = sqlx::query("SELECT probe_id, evidence FROM probes ORDER BY seq DESC LIMIT 3").fetch_all(&mut direct).await?;
+    let probes = sqlx::query("SELECT probe_id, evidence FROM probes ORDER BY seq DESC LIMIT 3")
+        .fetch_all(&mut direct)
+        .await?;
     ensure!(probes.len() == 3, "an admission has three proofs");
     let mut flipped = 0_usize;
     for row in &probes {
@@ -43,7 +54,11 @@ pub(super) async fn none_is_restored(config: &Path, root: &str) -> anyhow::Resul
             let mut changed = evidence.clone();
             changed[at] ^= 1 << (at % 8);
             write_evidence(&mut direct, &id, &changed).await?;
-            ensure!(!case.restores().await?, "restored with byte {at} of {} changed", evidence.len());
+            ensure!(
+                !case.restores().await?,
+                "restored with byte {at} of {} changed",
+                evidence.len()
+            );
             flipped += 1;
         }
         write_evidence(&mut direct, &id, &evidence).await?;
@@ -95,7 +110,12 @@ impl Case {
     }
 
     async fn life(&self, row: &PeerRow) -> anyhow::Result<Option<Life>> {
-        let identity = Identity { key: row.key, address: row.address, pin: row.pin, protocols: row.protocols.clone() };
+        let identity = Identity {
+            key: row.key,
+            address: row.address,
+            pin: row.pin,
+            protocols: row.protocols.clone(),
+        };
         if identity.id() != row.id {
             return Ok(None);
         }
@@ -104,7 +124,9 @@ impl Case {
 }
 
 async fn write_evidence(direct: &mut SqliteConnection, probe: &[u8], evidence: &[u8]) -> anyhow::Result<()> {
-    let done = sqlx::query("UPDATE probes SET evidence = ? WHERE probe_id = ?").bind(evidence).bind(probe);
+    let done = sqlx::query("UPDATE probes SET evidence = ? WHERE probe_id = ?")
+        .bind(evidence)
+        .bind(probe);
     let done = done.execute(direct).await.context("cannot change the evidence")?;
     ensure!(done.rows_affected() == 1);
     Ok(())
@@ -113,6 +135,10 @@ async fn write_evidence(direct: &mut SqliteConnection, probe: &[u8], evidence: &
 async fn write_column(direct: &mut SqliteConnection, column: &str, kind: &str, value: &[u8]) -> anyhow::Result<()> {
     let cast = if kind == "text" { "CAST(? AS TEXT)" } else { "?" };
     let update = sqlx::AssertSqlSafe(format!("UPDATE peers SET {column} = {cast}"));
-    sqlx::query(update).bind(value).execute(direct).await.with_context(|| format!("cannot change {column}"))?;
+    sqlx::query(update)
+        .bind(value)
+        .execute(direct)
+        .await
+        .with_context(|| format!("cannot change {column}"))?;
     Ok(())
 }

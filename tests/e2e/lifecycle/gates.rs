@@ -36,7 +36,11 @@ impl UdpGate {
                 });
             }
         });
-        Ok(Self { address, to, _task: AbortOnDropHandle::new(task) })
+        Ok(Self {
+            address,
+            to,
+            _task: AbortOnDropHandle::new(task),
+        })
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -81,7 +85,11 @@ impl TcpGate {
                 });
             }
         });
-        Ok(Self { address, to, _task: AbortOnDropHandle::new(task) })
+        Ok(Self {
+            address,
+            to,
+            _task: AbortOnDropHandle::new(task),
+        })
     }
 
     pub(super) const fn address(&self) -> SocketAddr {

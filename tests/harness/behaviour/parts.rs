@@ -17,7 +17,10 @@ pub(crate) struct Parts {
     /// When the misbehaviour begins.
     pub(crate) since: Stage,
     pub(crate) rate: Option<NonZeroU64>,
+    /// What CONNECT clients must present.
     pub(crate) token: Option<&'static str>,
+    /// Whether the attester is told.
+    pub(crate) tells_token: bool,
 }
 
 /// What listens on the registered port.
@@ -63,6 +66,8 @@ pub(crate) enum Bend {
     Flip(usize),
     /// The answer ends after so many bytes.
     Cut(usize),
+    /// The same, for the second answer, the fourth, and so on.
+    CutEveryOther(usize),
     /// The answer goes no further after so many bytes.
     Hang(usize),
     /// A byte follows the answer.
@@ -165,30 +170,76 @@ impl Behaviour {
             since: Stage::Registered,
             rate: None,
             token: None,
+            tells_token: true,
         };
-        let by_connect = Parts { protocols: &[Connect], ..honest };
-        let door = |trick| Parts { entrance: Entrance::Door(trick), ..honest };
-        let bent = |bend| Parts { bend: Some(bend), ..honest };
-        let rogue = |lie| Parts { agency: Agency::Rogue(lie), ..honest };
-        let turning = |parts| Parts { since: Stage::Verified, ..parts };
+        let by_connect = Parts {
+            protocols: &[Connect],
+            ..honest
+        };
+        let door = |trick| Parts {
+            entrance: Entrance::Door(trick),
+            ..honest
+        };
+        let bent = |bend| Parts {
+            bend: Some(bend),
+            ..honest
+        };
+        let rogue = |lie| Parts {
+            agency: Agency::Rogue(lie),
+            ..honest
+        };
+        let turning = |parts| Parts {
+            since: Stage::Verified,
+            ..parts
+        };
         match self {
             Self::Enproxy | Self::OtherPort | Self::ClaimsReserved => honest,
-            Self::EnproxyPath => Parts { protocols: &[EnproxyPath], ..honest },
-            Self::Connect => Parts { token: Some("a-secret-of-this-peer"), ..by_connect },
-            Self::Slow => Parts { rate: NonZeroU64::new(128 << 10), ..honest },
-            Self::All => Parts { protocols: &[Enproxy, EnproxyPath, Connect], ..honest },
-            Self::TooSlow => Parts { rate: options.too_slow(), ..honest },
+            Self::EnproxyPath => Parts {
+                protocols: &[EnproxyPath],
+                ..honest
+            },
+            Self::Connect => Parts {
+                token: Some(TOKEN),
+                ..by_connect
+            },
+            Self::Slow => Parts {
+                rate: NonZeroU64::new(128 << 10),
+                ..honest
+            },
+            Self::All => Parts {
+                protocols: &[Enproxy, EnproxyPath, Connect],
+                ..honest
+            },
+            Self::TooSlow => Parts {
+                rate: options.too_slow(),
+                ..honest
+            },
 
             Self::RegistersJunk => rogue(Lie::JunkRegistration),
             Self::RegistersUnsigned => rogue(Lie::UnsignedRegistration),
             Self::RegistersWeakKey => rogue(Lie::WeakKey),
             Self::RegistersStale => rogue(Lie::StaleSession),
             Self::RegistersRelayed => rogue(Lie::OtherBinding),
-            Self::ClaimsAnotherAddress => Parts { agency: Agency::Elsewhere, ..honest },
-            Self::ClaimsHeldAddress | Self::ServesNothing => Parts { entrance: Entrance::Nothing, ..honest },
-            Self::AcceptsNothing => Parts { entrance: Entrance::Full, ..honest },
-            Self::ServesNoTls => Parts { entrance: Entrance::Plain, ..honest },
-            Self::RegistersAnotherPin => Parts { agency: Agency::OtherPin, ..honest },
+            Self::ClaimsAnotherAddress => Parts {
+                agency: Agency::Elsewhere,
+                ..honest
+            },
+            Self::ClaimsHeldAddress | Self::ServesNothing => Parts {
+                entrance: Entrance::Nothing,
+                ..honest
+            },
+            Self::AcceptsNothing => Parts {
+                entrance: Entrance::Full,
+                ..honest
+            },
+            Self::ServesNoTls => Parts {
+                entrance: Entrance::Plain,
+                ..honest
+            },
+            Self::RegistersAnotherPin => Parts {
+                agency: Agency::OtherPin,
+                ..honest
+            },
 
             Self::ClosesPort => door(Trick::Close),
             Self::StopsAccepting => door(Trick::Fill),
@@ -199,23 +250,52 @@ impl Behaviour {
             Self::HangsUpAfterTls => door(Trick::HangUp),
             Self::AnswersJunk => door(Trick::Answer("\x01\x02\x03 SSH-2.0-nothing\r\n\r\n")),
             Self::Answers500 => door(Trick::Answer(ERROR)),
+            Self::KeepsItsToken => Parts {
+                protocols: &[Enproxy, Connect],
+                token: Some(TOKEN),
+                tells_token: false,
+                ..honest
+            },
             Self::Answers200 => door(Trick::Answer(PAGE)),
 
-            Self::Swallows => Parts { bend: Some(Bend::Hang(0)), ..by_connect },
-            Self::EndsAtOnce => Parts { bend: Some(Bend::Cut(0)), ..by_connect },
-            Self::AnswersInTunnel => Parts { bend: Some(Bend::Invent), ..by_connect },
-            Self::ForgesStatement => Parts { bend: Some(Bend::Forge), ..by_connect },
+            Self::Swallows => Parts {
+                bend: Some(Bend::Hang(0)),
+                ..by_connect
+            },
+            Self::EndsAtOnce => Parts {
+                bend: Some(Bend::Cut(0)),
+                ..by_connect
+            },
+            Self::AnswersInTunnel => Parts {
+                bend: Some(Bend::Invent),
+                ..by_connect
+            },
+            Self::ForgesStatement => Parts {
+                bend: Some(Bend::Forge),
+                ..by_connect
+            },
             Self::Truncates => bent(Bend::Cut(1500)),
-            Self::HangsMidBody => Parts { bend: Some(Bend::Hang(1500)), ..by_connect },
+            Self::TruncatesEveryOther => bent(Bend::CutEveryOther(1500)),
+            Self::HangsMidBody => Parts {
+                bend: Some(Bend::Hang(1500)),
+                ..by_connect
+            },
             Self::AppendsByte => bent(Bend::Append),
             Self::RewritesStatement => bent(Bend::Rewrite),
             Self::ReplaysBody => bent(Bend::Replay),
             Self::FlipsByte => bent(Bend::Flip(1500)),
-            Self::ExitsElsewhere => Parts { bend: Some(Bend::Elsewhere), ..by_connect },
+            Self::AltersHead => bent(Bend::Flip(1010)),
+            Self::ExitsElsewhere => Parts {
+                bend: Some(Bend::Elsewhere),
+                ..by_connect
+            },
 
             Self::NeverAcks => rogue(Lie::NoAck),
             Self::RefusesAnnouncements => rogue(Lie::RefusedAck),
-            Self::NoReceipt => Parts { agency: Agency::Untapped, ..honest },
+            Self::NoReceipt => Parts {
+                agency: Agency::Untapped,
+                ..honest
+            },
             Self::LateReceipt => rogue(Lie::LateReceipt),
             Self::ReceiptForAnotherProbe => rogue(Lie::OtherProbe),
             Self::SignsWithAnotherKey => rogue(Lie::OtherSigner),
@@ -248,5 +328,6 @@ impl Parts {
     }
 }
 
+const TOKEN: &str = "a-secret-of-this-peer";
 const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 46\r\n\r\n<html><body><h1>It works!</h1></body></html>\r\n";
 const ERROR: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\n\r\nsorry\n";

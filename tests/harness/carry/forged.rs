@@ -15,8 +15,12 @@ use proto::{
 /// An answer to `request` of exactly the length that its challenge asks for; with a statement, if somebody signs it and says where the
 /// request came from. Empty when the request has no challenge.
 pub(super) fn answer(request: &[u8], signer: Option<(&SigningKey, SocketAddr)>) -> Vec<u8> {
-    let Some(bytes) = challenge_in(request) else { return Vec::new() };
-    let Ok(challenge) = Signed::<Challenge>::parse(&bytes) else { return Vec::new() };
+    let Some(bytes) = challenge_in(request) else {
+        return Vec::new();
+    };
+    let Ok(challenge) = Signed::<Challenge>::parse(&bytes) else {
+        return Vec::new();
+    };
     let digest = challenge.digest();
     let challenge = challenge.dangerously_unverified();
     let body = vec![b'x'; usize::try_from(challenge.body_length).unwrap_or_default()];
@@ -54,9 +58,15 @@ pub(super) fn statement_in(answer: &[u8]) -> Option<Range<usize>> {
 
 /// A response head of the agreed length.
 fn head(body: &[u8], statement: Option<&[u8]>) -> Vec<u8> {
-    let mut head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    let mut head = format!(
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n",
+        body.len()
+    );
     if let Some(statement) = statement {
-        head.push_str(&format!("{STATEMENT_HEADER}: {}\r\n", BASE64URL_NOPAD.encode(statement)));
+        head.push_str(&format!(
+            "{STATEMENT_HEADER}: {}\r\n",
+            BASE64URL_NOPAD.encode(statement)
+        ));
     }
     head.push_str("x-pad: ");
     let pad = ORIGIN_HEAD.saturating_sub(head.len() + "\r\n\r\n".len());

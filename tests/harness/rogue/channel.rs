@@ -30,10 +30,18 @@ pub(super) async fn open(attester: SocketAddr, from: SocketAddr) -> anyhow::Resu
         let taken = slot.lock().map(|mut slot| slot.take()).unwrap_or_default();
         std::future::ready(taken.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)))
     });
-    let connection = Endpoint::from_shared(format!("http://{attester}"))?.connect_with_connector(connector).await?;
+    let connection = Endpoint::from_shared(format!("http://{attester}"))?
+        .connect_with_connector(connector)
+        .await?;
     let (outbound, queue) = mpsc::channel(32);
-    let response = PeerVerificationClient::new(connection).session(ReceiverStream::new(queue)).await?;
-    Ok(Channel { inbound: response.into_inner(), outbound, binding })
+    let response = PeerVerificationClient::new(connection)
+        .session(ReceiverStream::new(queue))
+        .await?;
+    Ok(Channel {
+        inbound: response.into_inner(),
+        outbound,
+        binding,
+    })
 }
 
 impl Channel {

@@ -64,7 +64,11 @@ pub(super) fn forged(registration: &Registration, key: &SigningKey) -> anyhow::R
     let mut bytes = sign(registration, key)?;
     replace(&mut bytes, true_key.as_bytes(), &identity);
     replace(&mut bytes, true_name.as_bytes(), name.as_bytes());
-    replace(&mut bytes, true_name.to_string().as_bytes(), name.to_string().as_bytes());
+    replace(
+        &mut bytes,
+        true_name.to_string().as_bytes(),
+        name.to_string().as_bytes(),
+    );
     let signature = bytes.len() - 64;
     bytes[signature..].fill(0);
     bytes[signature] = 1;

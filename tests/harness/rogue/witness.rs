@@ -47,7 +47,13 @@ struct Bytes {
 impl Witness {
     pub(crate) fn new() -> (Self, mpsc::Receiver<Carried>) {
         let (carried, queue) = mpsc::channel(16);
-        (Self { armed: Arc::default(), carried }, queue)
+        (
+            Self {
+                armed: Arc::default(),
+                carried,
+            },
+            queue,
+        )
     }
 
     /// Expects a probe.
@@ -61,7 +67,11 @@ impl Witness {
 
     /// A flow begins.
     pub(crate) fn open(&self) -> Account {
-        Account { witness: self.clone(), bytes: Mutex::default(), opened: Clock::system().now() }
+        Account {
+            witness: self.clone(),
+            bytes: Mutex::default(),
+            opened: Clock::system().now(),
+        }
     }
 }
 
@@ -79,12 +89,18 @@ impl Account {
     }
 
     fn look(&self, bytes: &mut Bytes) {
-        let Some(challenge) = challenge_in(&bytes.up).filter(|_| !bytes.done) else { return };
+        let Some(challenge) = challenge_in(&bytes.up).filter(|_| !bytes.done) else {
+            return;
+        };
         let armed = lock(&self.witness.armed);
         let digest = Digest::of(&challenge);
-        let Some(announcement) = armed.iter().find(|announcement| announcement.challenge == digest) else { return };
+        let Some(announcement) = armed.iter().find(|announcement| announcement.challenge == digest) else {
+            return;
+        };
         let whole = (bytes.up.len() as u64, bytes.down.len() as u64) == (announcement.up, announcement.down);
-        let Ok(challenge) = Signed::<Challenge>::parse(&challenge) else { return };
+        let Ok(challenge) = Signed::<Challenge>::parse(&challenge) else {
+            return;
+        };
         if whole {
             bytes.done = true;
             let carried = Carried {

@@ -130,7 +130,7 @@ fn every_message_is_taken_in_its_states_only() {
             let result = send(machine(), message);
             if taken.contains(&name) {
                 assert!(result.is_ok(), "{name} in {state}: {result:?}");
-            } else if name == "rejected" && matches!(state, "welcome" | "registered") {
+            } else if name == "rejected" {
                 assert!(
                     matches!(error(result), SessionError::Rejected { .. }),
                     "{name} in {state}"
@@ -297,6 +297,8 @@ fn a_rejection_keeps_its_words_within_bounds() {
         remedy: "r\u{7}".repeat(1000),
         retry: false,
     };
+    let early = error(send(after_messages([]), Message::Rejected(long.clone())));
+    assert!(matches!(early, SessionError::Rejected { retry: true, .. }), "nobody is silenced by a stranger");
     let error = error(send(after_messages([keyset(), welcome()]), Message::Rejected(long)));
     assert_eq!((error.code().len(), error.remedy().len()), (64, 512));
     assert!(!error.remedy().contains('\u{7}'));

@@ -92,16 +92,20 @@ fn a_verdict_tells_the_host_and_only_its_own_counts() {
         panic!("{effects:?}")
     };
     assert_eq!(conclusion.state, Some(State::Suspended));
-    assert_eq!(
-        conclusion.reason,
-        Some(("tls-pin".to_owned(), "tls-pin: forward the port".to_owned()))
-    );
+    assert_eq!(conclusion.reason.as_deref(), Some("tls-pin"));
+    assert_eq!(conclusion.remedy.as_deref(), Some("tls-pin: forward the port"));
     assert_eq!(conclusion.expires, after(300));
     let later = samples::verdict(Outcome::Proved, "", "canonised");
     let (_, effects) = send(at_registered(), message(&later, &attester())).unwrap();
     assert!(
         matches!(&effects[..], [Effect::Verdict(conclusion)] if conclusion.state.is_none() && conclusion.reason.is_none())
     );
+
+    // A peer that is well, but that no rotation can hold, is told so without a reason against it.
+    let elsewhere = Verdict { remedy: "use port 443".to_owned(), ..later };
+    let (_, effects) = send(at_registered(), message(&elsewhere, &attester())).unwrap();
+    assert!(matches!(&effects[..], [Effect::Verdict(conclusion)]
+        if conclusion.reason.is_none() && conclusion.remedy.as_deref() == Some("use port 443")));
 
     let other = Verdict {
         subject: stranger().public().thumbprint(),
