@@ -298,11 +298,11 @@ impl Core {
     async fn transition(&mut self, id: &PeerId, event: Event) {
         let now = self.kit.clock.now();
         let Some(mut member) = self.members.remove(id) else { return };
-        let before = member.life.standing().name();
+        let before = (member.life.standing().name(), member.life.last().map(|finding| finding.reason));
         member.life = member.life.after(event, now, &self.kit.policy.rules);
-        let after = member.life.standing().name();
+        let after = (member.life.standing().name(), member.life.last().map(|finding| finding.reason));
         if before != after {
-            tracing::debug!(peer = %id, before, after, "standing");
+            tracing::debug!(peer = %id, before = before.0, after = after.0, "standing");
             let kept = self.kit.store.record_peer(&member.row()).await;
             self.note_store(kept);
         }

@@ -50,11 +50,8 @@ impl Live {
 
     /// A step begins.
     pub(crate) fn begin(&mut self, stage: &Stage, step: Step) -> io::Result<()> {
-        if self.heading.is_empty() {
-            self.term.hide_cursor()?;
-        }
         self.heading = format!("{}. {}", step.number(), step.title(stage));
-        Ok(())
+        self.term.hide_cursor()
     }
 
     /// Draws the table anew.
@@ -66,7 +63,7 @@ impl Live {
         } else {
             format!(", {waiting} to go")
         };
-        let status = format!("{}  {}{waits}", seconds(stage.elapsed()), self.heading);
+        let status = format!("{}{waits}  {}", seconds(stage.elapsed()).trim_start(), self.heading);
         let mut lines = table::lines(stage, width);
         lines.push((Style::new().bold(), status));
         lines.truncate(usize::from(rows).saturating_sub(1));
@@ -80,17 +77,15 @@ impl Live {
     }
 
     /// A step is over.
-    pub(crate) fn end(&mut self, step: Step, took: Duration, ok: bool) -> io::Result<()> {
+    pub(crate) fn end(&mut self, took: Duration, ok: bool) -> io::Result<()> {
         self.erase()?;
         let (mark, style) = if ok {
             ("✓", Style::new().green())
         } else {
             ("✗", Style::new().red())
         };
-        let heading = std::mem::take(&mut self.heading);
-        let line = format!("{mark} {} ({:.1} s)", heading, took.as_secs_f64());
+        let line = format!("{mark} {} ({:.1} s)", self.heading, took.as_secs_f64());
         self.term.write_line(&self.painted(&style, &line))?;
-        self.heading = format!("{}.", step.number());
         self.term.flush()
     }
 

@@ -14,6 +14,7 @@ mod view;
 
 use std::{io, process::ExitCode};
 
+use anyhow::Context;
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
@@ -69,14 +70,22 @@ async fn perform(stage: &mut Stage, view: &mut View, stop: &CancellationToken, h
         None => vec!["it was stopped before its end".to_owned()],
     };
     faults.extend(stage.intruders().await);
-    let hold = hold && !stop.is_cancelled();
-    let commands = if hold { guide::commands(stage)? } else { Vec::new() };
     let summary = Summary::new(stage, faults.is_empty());
-    let closed = view.close(stage, &summary, &commands);
+    let hold = hold && !stop.is_cancelled();
+    let shown = match stop.is_cancelled() {
+        true => view.abandon(stage, &summary),
+        false => {
+            let commands = if hold { guide::commands(stage)? } else { Vec::new() };
+            view.close(stage, &summary, &commands)
+        }
+    };
     for fault in &faults {
         eprintln!("demo: {fault}");
     }
-    closed?;
+    // Whoever could not be shown the end was perhaps not shown the rest either, which has been said.
+    if let (Err(error), true) = (shown, faults.is_empty()) {
+        return Err(error).context("cannot write the output");
+    }
     if hold {
         stop.cancelled().await;
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use attester::{decide::VERIFIED, model::Reason};
 use harness::{DEADLINE, Fate, Record};
 use tokio::time::{Instant, sleep_until};
@@ -11,13 +12,14 @@ use crate::{cast::Role, stage::Stage, view::View};
 
 /// Plays all steps; says what was not as it must be. After a step that did not end well there is no other.
 pub(crate) async fn play(stage: &mut Stage, view: &mut View) -> anyhow::Result<Vec<String>> {
-    view.open(stage)?;
+    view.open(stage).context(OUTPUT)?;
     for step in Step::ALL {
-        view.begin(stage, *step)?;
+        view.begin(stage, *step).context(OUTPUT)?;
         let began = Instant::now();
         Box::pin(step.act(stage, view)).await?;
         let faults = settle(*step, stage, view).await?;
-        view.end(stage, *step, began.elapsed(), faults.is_empty())?;
+        view.end(stage, *step, began.elapsed(), faults.is_empty())
+            .context(OUTPUT)?;
         if !faults.is_empty() {
             let late = |fault| format!("after {} s of step {}: {fault}", DEADLINE.as_secs(), step.number());
             return Ok(faults.into_iter().map(late).collect());
@@ -54,13 +56,13 @@ impl Step {
         let switched = stage
             .cast()
             .get(stage.switched())
-            .map(ToString::to_string)
+            .map(|role| role.number)
             .unwrap_or_default();
         match self {
             Self::Register => format!("{peers} peers start and register"),
-            Self::FindOut => "The honest prove themselves and enter the rotation; the others are found out".to_owned(),
-            Self::SwitchOff => format!("{switched} is switched off without goodbye, and leaves the rotation"),
-            Self::SwitchOn => format!("{switched} is started again, proves itself anew and returns"),
+            Self::FindOut => "The honest prove themselves and get in; the hostile are found out".to_owned(),
+            Self::SwitchOff => format!("Peer {switched} is switched off without goodbye, and leaves"),
+            Self::SwitchOn => format!("Peer {switched} is started again, proves itself anew and returns"),
         }
     }
 
@@ -69,7 +71,8 @@ impl Step {
             Self::Register => {
                 while stage.enter().await? {
                     stage.look().await?;
-                    view.show(stage, stage.cast().len() - stage.peers().len())?;
+                    view.show(stage, stage.cast().len() - stage.peers().len())
+                        .context(OUTPUT)?;
                 }
                 Ok(())
             }
@@ -111,7 +114,7 @@ async fn settle(step: Step, stage: &mut Stage, view: &mut View) -> anyhow::Resul
             // A busy machine may not answer once.
             Err(error) => vec![format!("{error:#}")],
         };
-        view.show(stage, faults.len())?;
+        view.show(stage, faults.len()).context(OUTPUT)?;
         if faults.is_empty() || next > deadline {
             return Ok(faults);
         }
@@ -162,6 +165,8 @@ fn told_as(standing: &str, reason: Option<Reason>, in_rotation: bool) -> String 
     format!("{standing}{reason} and {place} the rotation")
 }
 
+/// What failed when something cannot be shown.
+const OUTPUT: &str = "cannot write the output";
 /// How often is looked: twice as often as anything is probed.
 const LOOK: Duration = Duration::from_millis(200);
 /// The standing of who is not in the records.

@@ -2,38 +2,41 @@
 
 use std::time::Duration;
 
-use attester::{decide::VERIFIED, model::PhaseTimes};
+use attester::{
+    decide::VERIFIED,
+    model::{PhaseTimes, Reason},
+};
 use comfy_table::{CellAlignment, Table, presets};
-use console::Style;
+use console::{Style, truncate_str};
 use harness::Record;
 use proto::claims::Phase;
 
 use crate::{cast::Role, script::UNKNOWN, stage::Stage, summary::is_out};
 
-/// A table, line by line, each with its colour; its widest line is no longer than `width` where that can be had.
+/// A table, line by line, each with its colour: the widest of its forms that fits into `width` columns.
 pub(crate) fn lines(stage: &Stage, width: usize) -> Vec<(Style, String)> {
-    let wide = render(stage, Form::Wide);
-    let longest = wide.iter().map(String::len).max().unwrap_or_default();
-    let (lines, legend) = if longest <= width {
-        (wide, None)
-    } else {
-        (render(stage, Form::Narrow), Some(legend()))
+    let fits = |lines: &Vec<String>| lines.iter().all(|line| line.len() <= width);
+    let (lines, legend) = match Some(render(stage, Form::Wide)).filter(fits) {
+        Some(wide) => (wide, None),
+        None => {
+            let medium = Some(render(stage, Form::Medium)).filter(fits);
+            (
+                medium.unwrap_or_else(|| render(stage, Form::Narrow)),
+                Some((Style::new().dim(), legend())),
+            )
+        }
     };
-    let rows = stage.seen().map(|(_, record)| tone(record));
-    let tones = std::iter::once(Style::new().bold()).chain(rows);
-    let legend = legend.map(|line| (Style::new().dim(), line));
-    tones.zip(lines).chain(legend).collect()
+    let tones = stage.seen().map(|(_, record)| tone(record));
+    std::iter::once(Style::new().bold())
+        .chain(tones)
+        .zip(lines)
+        .chain(legend)
+        .collect()
 }
 
 /// Lines that [`lines`] makes at most.
 pub(crate) const fn height(peers: usize) -> usize {
     peers + 2
-}
-
-/// The milliseconds of each phase by itself: `0.3 0.1 2.4`.
-pub(crate) fn millis(phases: &PhaseTimes) -> String {
-    let times: Vec<String> = apart(phases).map(|(_, time)| figure(time)).collect();
-    times.join(" ")
 }
 
 /// The phases in order with the time that each took by itself.
@@ -46,15 +49,24 @@ pub(crate) fn apart(phases: &PhaseTimes) -> impl Iterator<Item = (Phase, Duratio
     })
 }
 
-/// What the figures of the narrow form are.
+/// The milliseconds of each phase: `0.3 0.1 2.4`.
+pub(crate) fn millis(phases: &PhaseTimes) -> String {
+    joined(phases, tenths)
+}
+
+/// What the figures in one column are.
 pub(crate) fn legend() -> String {
     let phases: Vec<&str> = Phase::ALL.iter().map(|phase| phase.as_str()).collect();
-    format!("MS = milliseconds of the last probe's phases: {}", phases.join(", "))
+    format!("MS: last probe's {}", phases.join(", "))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
+    /// With a column for each phase.
     Wide,
+    /// With one column for all phases.
+    Medium,
+    /// With whole milliseconds, and long names cut.
     Narrow,
 }
 
@@ -64,13 +76,11 @@ fn render(stage: &Stage, form: Form) -> Vec<String> {
     for (role, record) in stage.seen() {
         table.add_row(row(stage, role, record, form));
     }
-    let gap = match form {
-        Form::Wide => 2,
-        Form::Narrow => 1,
-    };
     for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, gap));
-        if form == Form::Wide && PHASES.contains(&index) {
+        let is_phase = form == Form::Wide && PHASES.contains(&index);
+        let is_tight = form != Form::Wide || is_phase && index + 1 < PHASES.end;
+        column.set_padding((0, if is_tight { 1 } else { 2 }));
+        if is_phase {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -80,71 +90,86 @@ fn render(stage: &Stage, form: Form) -> Vec<String> {
 fn header(form: Form) -> Vec<String> {
     let phases: Vec<String> = match form {
         Form::Wide => Phase::ALL.iter().map(|phase| phase.as_str().to_uppercase()).collect(),
-        Form::Narrow => vec!["MS".to_owned()],
+        Form::Medium | Form::Narrow => vec!["MS".to_owned()],
     };
+    let place = if form == Form::Narrow { "IN" } else { "ROTATION" };
     let first = ["PEER", "BEHAVIOUR", "STANDING"].map(str::to_owned);
     first
         .into_iter()
         .chain(phases)
-        .chain(["REASON", "ROTATION"].map(str::to_owned))
+        .chain(["REASON", place].map(str::to_owned))
         .collect()
 }
 
 fn row(stage: &Stage, role: &Role, record: Option<&Record>, form: Form) -> Vec<String> {
+    let record = record.filter(|record| record.standing != UNKNOWN);
     let peer = match form {
         Form::Wide => format!("{role:<7}  {}", role.ip()),
-        Form::Narrow => role.ip().to_string(),
+        Form::Medium | Form::Narrow => role.ip().to_string(),
     };
     let off = if stage.is_away(role) { " (off)" } else { "" };
-    let standing = record.map_or("", |record| record.standing.as_str());
-    let none = PhaseTimes::default();
-    let phases = record.map_or(&none, |record| &record.phases);
-    let phases = match form {
-        Form::Narrow => vec![millis(phases)],
+    let behaviour = format!("{}{off}", role.behaviour);
+    let behaviour = match form {
+        Form::Narrow => truncate_str(&behaviour, MOST_OF_A_NAME, ".").into_owned(),
+        Form::Wide | Form::Medium => behaviour,
+    };
+    let standing = record.map(|record| record.standing.clone()).unwrap_or_default();
+    let reason = record
+        .and_then(|record| record.reason)
+        .map_or("-", Reason::code)
+        .to_owned();
+    let place = match record {
+        Some(record) if record.in_rotation => "in",
+        _ => "-",
+    };
+    let phases = record.map(|record| record.phases.clone()).unwrap_or_default();
+    let first = [peer, behaviour, standing];
+    first
+        .into_iter()
+        .chain(figures(&phases, form))
+        .chain([reason, place.to_owned()])
+        .collect()
+}
+
+/// The cells for the phases.
+fn figures(phases: &PhaseTimes, form: Form) -> Vec<String> {
+    match form {
         Form::Wide => {
             let mut cells = vec![String::new(); Phase::ALL.len()];
             for (phase, took) in apart(phases) {
                 if let Some(cell) = cells.get_mut(phase as usize) {
-                    *cell = figure(took);
+                    *cell = tenths(took);
                 }
             }
             cells
         }
-    };
-    let reason = record
-        .and_then(|record| record.reason)
-        .map_or("-", |reason| reason.code());
-    let place = if record.is_some_and(|record| record.in_rotation) {
-        "in"
-    } else {
-        "-"
-    };
-    let standing = if standing == UNKNOWN { "" } else { standing };
-    let first = [peer, format!("{}{off}", role.behaviour), standing.to_owned()];
-    first
-        .into_iter()
-        .chain(phases)
-        .chain([reason.to_owned(), place.to_owned()])
-        .collect()
+        Form::Medium => vec![millis(phases)],
+        Form::Narrow => vec![joined(phases, |took| format!("{:.0}", took.as_secs_f64() * 1000.0))],
+    }
 }
 
-fn figure(time: Duration) -> String {
+fn joined(phases: &PhaseTimes, figure: impl Fn(Duration) -> String) -> String {
+    let times: Vec<String> = apart(phases).map(|(_, took)| figure(took)).collect();
+    times.join(" ")
+}
+
+/// Milliseconds, with a tenth where that says something.
+fn tenths(time: Duration) -> String {
     let millis = time.as_secs_f64() * 1000.0;
-    match millis < 9.95 {
-        true => format!("{millis:.1}"),
-        false => format!("{millis:.0}"),
-    }
+    let places = usize::from(millis < 9.95);
+    format!("{millis:.places$}")
 }
 
 fn tone(record: Option<&Record>) -> Style {
     match record {
-        None => Style::new().dim(),
-        Some(record) if record.standing == UNKNOWN => Style::new().dim(),
         Some(record) if record.standing == VERIFIED => Style::new().green(),
         Some(record) if is_out(&record.standing) => Style::new().red(),
-        Some(_) => Style::new(),
+        Some(record) if record.standing != UNKNOWN => Style::new(),
+        _ => Style::new().dim(),
     }
 }
 
 /// Where the wide form has its phases.
 const PHASES: std::ops::Range<usize> = 3..3 + Phase::ALL.len();
+/// So that the narrow form fits into 80 columns.
+const MOST_OF_A_NAME: usize = 17;

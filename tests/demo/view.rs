@@ -54,7 +54,7 @@ impl View {
     /// A step is over.
     pub(crate) fn end(&mut self, stage: &Stage, step: Step, took: Duration, ok: bool) -> io::Result<()> {
         match self {
-            Self::Live(live) => live.end(step, took, ok),
+            Self::Live(live) => live.end(took, ok),
             Self::Lines(lines) => lines.end(stage, step, took, ok),
             Self::Json(json) => json.end(stage, step, took, ok),
         }
@@ -66,6 +66,14 @@ impl View {
             Self::Live(live) => live.close(stage, &closing(stage, summary), commands),
             Self::Lines(lines) => lines.close(stage, &closing(stage, summary), commands),
             Self::Json(json) => json.close(stage, summary, commands),
+        }
+    }
+
+    /// The end when somebody did not want to see it; programs get their last line all the same.
+    pub(crate) fn abandon(&self, stage: &Stage, summary: &Summary) -> io::Result<()> {
+        match self {
+            Self::Json(json) => json.close(stage, summary, &[]),
+            Self::Live(_) | Self::Lines(_) => Ok(()),
         }
     }
 }
@@ -91,17 +99,19 @@ fn opening(stage: &Stage) -> String {
     let turning = stage.cast().iter().filter(|role| role.may_enter()).count() - honest;
     let hostile = stage.cast().len() - honest;
     format!(
-        "Peer verification, on loopback: real sockets, real TLS, real DNS.\n\
-        \n  attester   sessions (gRPC over TLS) at {}, origin at {}, DNS at {}\
-        \n  state      {}\
-        \n  peers      {honest} honest, {hostile} hostile, of which {turning} only once they were admitted; each with a proxy and an agent at \
-        an\
-        \n             address of its own, port {}\
-        \n  rotation   {}: who has proved {} times in a row that it proxies, and goes on proving it\n",
+        "Peer verification on loopback: real sockets, real TLS, real DNS.
+  attester  sessions at {} (gRPC over TLS), DNS at {},
+            origin at {}, state in {}
+  peers     {honest} honest, {hostile} hostile ({turning} of them only once they were admitted);
+            each a proxy and an agent at an address of its own, port {}
+  rotation  {}: those who have proved {} times in a row that
+            they proxy, and go on proving it
+
+",
         at.session,
-        at.origin,
         at.dns,
-        cluster.state_file().display(),
+        at.origin,
+        cluster.config().attester.state.display(),
         cluster.port(),
         cluster.options().rotation(),
         cluster.options().proofs,
@@ -110,16 +120,16 @@ fn opening(stage: &Stage) -> String {
 
 fn closing(stage: &Stage, summary: &Summary) -> String {
     let (verified, refused) = summary.counts();
-    let rotation = stage.cluster().options().rotation();
+    let shown = stage.rotation().len();
     let took = stage.elapsed().as_secs_f64();
     match summary.ok {
         true => format!(
-            "All as it must be: {verified} peers proved that they proxy and are in {rotation}; {refused} did not, and each was found \
-            out for what it does. ({took:.1} s)"
+            "All as it must be, in {took:.1} s: {verified} peers proved that they proxy and are in the\n\
+            rotation; {refused} were found out, each for what it does."
         ),
         false => format!(
-            "Not as it must be: {verified} peers are verified, {} are in {rotation}, {refused} are refused. ({took:.1} s)",
-            stage.rotation().len(),
+            "Not as it must be, after {took:.1} s: {verified} peers are verified, {refused} refused or suspended,\n\
+            and the rotation has {shown}."
         ),
     }
 }

@@ -166,28 +166,14 @@ fn build() -> anyhow::Result<PathBuf> {
     let target = folder
         .parent()
         .context("a profile's folder is in the target directory")?;
-    let profile = match folder
-        .file_name()
-        .and_then(OsStr::to_str)
-        .context("a profile's folder has a name")?
-    {
-        "debug" => "dev",
-        other => other,
-    };
+    let release = folder.file_name().is_some_and(|profile| profile == "release");
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("the package is in the workspace")?;
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args([
-            "test",
-            "--workspace",
-            "--no-run",
-            "--quiet",
-            "--profile",
-            profile,
-            "--target-dir",
-        ])
+        .args(["test", "--workspace", "--no-run", "--quiet", "--target-dir"])
         .arg(target)
+        .args(release.then_some("--release"))
         .current_dir(workspace)
         .stdin(Stdio::null())
         .output()?;

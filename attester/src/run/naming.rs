@@ -63,4 +63,4 @@ impl Core {
 }
 
 /// How long one attempt to see a name waits.
-const SHOWN_WITHIN: Duration = Duration::from_secs(15);
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
