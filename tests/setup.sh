@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the checks need beyond a Rust toolchain and a C compiler, from package registries alone.
 #
-#   tests/setup.sh foreign   what the ignored interop tests run: the programs of the Go module tests/interop/go, and curl;
+#   tests/setup.sh foreign   what the ignored interop tests run: the programs of the Go module tests/interop/go, curl and dig;
 #                            the default
 #   tests/setup.sh deny      cargo-deny
 #   tests/setup.sh fuzz      cargo-fuzz
@@ -28,6 +28,7 @@ setup_foreign() {
     [ -f "$module/go.mod" ] || fail "there is no Go module in $module: this clone is incomplete"
     ensure go golang-go
     ensure curl curl
+    ensure dig dnsutils
     say "$(go version), $(curl --version | sed -n '1s/ (.*//p')"
     bin=$(bin_dir)
     say "building the programs of $module into $bin"

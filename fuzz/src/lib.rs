@@ -70,10 +70,10 @@ pub fn responses(bytes: &[u8]) {
     }
     if let Ok(Some((connect::Reply::Open(preamble), length))) = connect::decode_reply(bytes) {
         let rest = &bytes[length..];
-        let whole = stripped(preamble.clone(), &[rest]);
+        let whole = stripped(preamble, &[rest]);
         for at in 0..=rest.len().min(64) {
             let (head, tail) = rest.split_at(at);
-            assert_eq!(stripped(preamble.clone(), &[head, tail]), whole, "cut at {at}");
+            assert_eq!(stripped(preamble, &[head, tail]), whole, "cut at {at}");
         }
     }
 }

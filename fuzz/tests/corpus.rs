@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 
 use proptest::prelude::*;
 
-const TARGETS: [(&str, fn(&[u8])); 4] = [
+/// A target's name and body.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 4] = [
     ("claims", fuzz::claims),
     ("evidence", fuzz::evidence),
     ("requests", fuzz::requests),

@@ -68,6 +68,8 @@ async fn every_honest_behaviour_is_admitted_and_its_evidence_verifies_again() {
         .unwrap();
     let rotation = cluster.rotation().await.unwrap();
     assert!(!rotation.contains(&other.address().ip()), "{rotation:?}");
+    let remedy = other.standing().unwrap().remedy;
+    assert_eq!(remedy.as_deref(), Some(attester::model::Reason::Port.remedy()));
 }
 
 /// The peer's own name is shown before it is in the rotation, since that is how it is reached by its first probe.
@@ -134,14 +136,14 @@ async fn another_tls_key_is_proven_anew() {
     let mut peer = Peer::start(&cluster, 1, Behaviour::Enproxy).await.unwrap();
     cluster.wait_fate(&peer).await.unwrap();
     let before = cluster.probes(&peer).await.unwrap().len();
-    peer.stop_gone().await;
-    peer.forget_tls_key().unwrap();
-    peer.restart().await.unwrap();
     let pins = async |peer: &Peer| {
         let rows = cluster.store().await.unwrap().peers().await.unwrap().rows;
         rows.into_iter().find(|row| row.id == *peer.id()).unwrap().pin
     };
     let old = pins(&peer).await;
+    peer.stop_gone().await;
+    peer.forget_tls_key().unwrap();
+    peer.restart().await.unwrap();
     let deadline = tokio::time::Instant::now() + harness::DEADLINE;
     while pins(&peer).await == old {
         assert!(

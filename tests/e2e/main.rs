@@ -4,5 +4,6 @@ mod admit;
 mod demo;
 mod layering;
 mod lifecycle;
+mod readme;
 mod refuse;
 mod relay;

@@ -37,6 +37,7 @@ async fn lies_told_while_registering_are_rejected() {
             "{liar} has a name"
         );
         assert!(cluster.probes(liar).await.unwrap().is_empty(), "{liar} was probed");
+        is_told(liar).await;
     }
     assert_eq!(
         watcher.finish().await.unwrap().ever,
@@ -104,10 +105,17 @@ async fn peers_that_turn_hostile_leave() {
     let watcher = cluster.watch();
     for turncoat in &turncoats {
         cluster.wait_fate(turncoat).await.unwrap();
-        assert!(
-            cluster.was_ever_verified(turncoat).await.unwrap(),
-            "{turncoat} was never in"
-        );
+        // Two failures in a row, and no waiting for the lease.
+        let mut told: Vec<_> = cluster.standings(turncoat).await.unwrap();
+        let out = told.iter().position(|standing| standing == "suspended");
+        told.truncate(out.map_or(0, |out| out + 1));
+        let mut outcomes: Vec<_> = cluster.probes(turncoat).await.unwrap().iter().map(|probe| probe.outcome).collect();
+        outcomes.reverse();
+        outcomes.truncate(told.len());
+        let failed = outcomes.iter().position(|outcome| *outcome != Outcome::Proved);
+        let story = format!("{turncoat}: {outcomes:?} {told:?}");
+        assert_eq!(outcomes[failed.expect(&story)..], [Outcome::Failed, Outcome::Failed], "{story}");
+        assert_eq!(told[told.len() - 2..], [attester::decide::VERIFIED, "suspended"], "{story}");
     }
     cluster.wait_rotation_of(&[&honest]).await.unwrap();
     let seen = watcher.finish().await.unwrap();
@@ -156,6 +164,20 @@ async fn noise_proves_nothing_and_keeps_nobody_out() {
     );
 }
 
+/// A peer learns why, and what to do (P9): waits until its own agent says so. Rogues do not listen.
+async fn is_told(peer: &Peer) {
+    let reason = peer.behaviour().fate().reason().unwrap();
+    let deadline = tokio::time::Instant::now() + harness::DEADLINE;
+    while let Some(standing) = peer.standing() {
+        let sentence = standing.remedy.as_deref().unwrap_or_default();
+        if standing.reason.as_deref() == Some(reason.code()) && sentence.starts_with(reason.remedy()) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{peer} was told {standing:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+}
+
 async fn at_least_sessions(peer: &Peer, count: usize) {
     let deadline = tokio::time::Instant::now() + harness::DEADLINE;
     while peer.sessions().unwrap() < count {
@@ -184,6 +206,7 @@ async fn refused(reasons: impl Fn(attester::model::Reason) -> bool) {
     let watcher = cluster.watch();
     for liar in &liars {
         cluster.wait_fate(liar).await.unwrap();
+        is_told(liar).await;
     }
     let seen = watcher.finish().await.unwrap();
     assert_eq!(

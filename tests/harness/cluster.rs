@@ -11,6 +11,7 @@ use anyhow::Context;
 use attester::{
     app::{Addresses, App},
     config::Config,
+    decide::VERIFIED,
     keys::Keys,
     records::Name,
     store::{ProbeRow, Store},
@@ -237,13 +238,20 @@ impl Cluster {
         Ok(self.store().await?.probes(peer.id(), ALL).await?.rows)
     }
 
+    /// What each signed verdict about a peer said of its standing, oldest first.
+    ///
+    /// # Errors
+    /// When the state file cannot be read.
+    pub async fn standings(&self, peer: &Peer) -> anyhow::Result<Vec<String>> {
+        records::standings(&self.probes(peer).await?)
+    }
+
     /// Whether any signed verdict has ever said that this peer is verified.
     ///
     /// # Errors
     /// When the state file cannot be read.
     pub async fn was_ever_verified(&self, peer: &Peer) -> anyhow::Result<bool> {
-        let standings = records::standings(&self.probes(peer).await?)?;
-        Ok(standings.iter().any(|standing| standing == attester::decide::VERIFIED))
+        Ok(self.standings(peer).await?.iter().any(|standing| standing == VERIFIED))
     }
 
     /// Where another peer's traffic can leave: at the honest peer that was started first.
