@@ -113,3 +113,53 @@ const CAST: &[Behaviour] = &[
     Behaviour::TurnsFlipping,
     Behaviour::TurnsReceiptless,
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What the demo promises about who takes part.
+    #[test]
+    fn the_cast_is_as_promised() {
+        let cast = cast(&[]);
+        let honest = cast.iter().filter(|role| role.behaviour.is_honest()).count();
+        let turning = cast
+            .iter()
+            .filter(|role| matches!(role.fate(), Fate::Suspended(_)))
+            .count();
+        assert!(
+            (4..=8).contains(&honest) && cast.len() - honest >= 10 && turning >= 3,
+            "{cast:?}"
+        );
+        let distinct: BTreeSet<Behaviour> = cast.iter().map(|role| role.behaviour).collect();
+        assert_eq!(distinct.len(), cast.len(), "a swap names one of them");
+        // Every hostile one has one reason for which it must be found out, and the one that is switched off is honest.
+        assert!(
+            cast.iter()
+                .all(|role| role.behaviour.is_honest() == role.fate().reason().is_none())
+        );
+        assert!(
+            cast.iter()
+                .skip(1)
+                .any(|role| role.behaviour == SWITCHED_OFF && role.behaviour.is_honest())
+        );
+    }
+
+    #[test]
+    fn a_swap_changes_what_one_does_and_not_what_it_deserves() {
+        let parsed: Result<Swap, String> = "truncates=enproxy".parse();
+        let swapped = cast(parsed.as_slice());
+        let (others, changed): (Vec<_>, Vec<_>) = swapped.iter().partition(|role| role.plays == role.behaviour);
+        assert_eq!(others.len(), CAST.len() - 1);
+        let changed: Vec<_> = changed
+            .iter()
+            .map(|role| (role.behaviour, role.plays, role.may_enter()))
+            .collect();
+        assert_eq!(changed, [(Behaviour::Truncates, Behaviour::Enproxy, false)]);
+        for wrong in ["truncates", "truncates=", "nonsense=enproxy", "too-slow=enproxy"] {
+            assert!(wrong.parse::<Swap>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -35,8 +35,8 @@ struct Told {
 impl Lines {
     /// Prints what is going on, and how to read the lines.
     pub(crate) fn open(&self, opening: &str) -> io::Result<()> {
-        let note = "A line for each change: time, peer, behaviour, standing, reason, place in the rotation, then the last probe.";
-        print(format_args!("{opening}\n{note}\n{}\n", table::legend()))
+        let note = "A line for each change: time, peer, behaviour, standing, reason, place in the rotation, MS.";
+        print(format_args!("{opening}{note}\n{}\n", table::legend()))
     }
 
     /// A step begins.
@@ -91,14 +91,14 @@ impl Lines {
 
 fn line(role: &Role, record: &Record, was_in: bool) -> String {
     let place = match (was_in, record.in_rotation) {
-        (false, true) => "enters the rotation",
-        (true, false) => "leaves the rotation",
-        (true, true) => "in the rotation",
-        (false, false) => "",
+        (false, true) => "enters",
+        (true, false) => "leaves",
+        (true, true) => "in",
+        (false, false) => "-",
     };
     let reason = record.reason.map_or("-", Reason::code);
     let text = format!(
-        "{role:<7}  {:<11}  {:<22}  {:<10}  {reason:<18}  {place:<19}  {}",
+        "{role:<7} {:<11}  {:<22} {:<10} {reason:<18} {place:<6} {}",
         role.ip().to_string(),
         role.behaviour,
         record.standing,

@@ -70,7 +70,8 @@ impl Step {
         match self {
             Self::Register => {
                 while stage.enter().await? {
-                    stage.look().await?;
+                    // What cannot be seen now is looked at again below.
+                    let _ = stage.look().await;
                     view.show(stage, stage.cast().len() - stage.peers().len())
                         .context(OUTPUT)?;
                 }
@@ -167,7 +168,7 @@ fn told_as(standing: &str, reason: Option<Reason>, in_rotation: bool) -> String 
 
 /// What failed when something cannot be shown.
 const OUTPUT: &str = "cannot write the output";
-/// How often is looked: twice as often as anything is probed.
+/// How often is looked: more often than anything is probed.
 const LOOK: Duration = Duration::from_millis(200);
 /// The standing of who is not in the records.
 pub(crate) const UNKNOWN: &str = "unknown";

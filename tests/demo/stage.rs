@@ -68,6 +68,10 @@ impl Stage {
             .rotation()
             .await
             .context("the rotation cannot be asked for")?;
+        // One answer for everything that is said about this moment.
+        for (role, record) in self.cast.iter().zip(&mut self.records) {
+            record.in_rotation = self.rotation.contains(&role.ip());
+        }
         let shown = self.cast.iter().filter(|role| self.rotation.contains(&role.ip()));
         self.shown.extend(shown.map(|role| role.number));
         Ok(())

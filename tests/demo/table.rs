@@ -78,8 +78,8 @@ fn render(stage: &Stage, form: Form) -> Vec<String> {
     }
     for (index, column) in table.column_iter_mut().enumerate() {
         let is_phase = form == Form::Wide && PHASES.contains(&index);
-        let is_tight = form != Form::Wide || is_phase && index + 1 < PHASES.end;
-        column.set_padding((0, if is_tight { 1 } else { 2 }));
+        let is_roomy = form == Form::Wide && index < PHASES.start - 1;
+        column.set_padding((0, if is_roomy { 2 } else { 1 }));
         if is_phase {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -173,3 +173,28 @@ fn tone(record: Option<&Record>) -> Style {
 const PHASES: std::ops::Range<usize> = 3..3 + Phase::ALL.len();
 /// So that the narrow form fits into 80 columns.
 const MOST_OF_A_NAME: usize = 17;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_the_phases_apart() {
+        let mut phases = PhaseTimes::default();
+        phases.note(Phase::Resolve, Duration::from_micros(320));
+        phases.note(Phase::Connect, Duration::from_micros(9_920));
+        phases.note(Phase::Tls, Duration::from_micros(3_009_920));
+        assert_eq!(figures(&phases, Form::Medium), ["0.3 9.6 3000"]);
+        assert_eq!(figures(&phases, Form::Narrow), ["0 10 3000"]);
+        assert_eq!(figures(&phases, Form::Wide), ["0.3", "9.6", "3000", "", "", "", ""]);
+        assert_eq!(figures(&PhaseTimes::default(), Form::Medium), [""]);
+    }
+
+    #[test]
+    fn a_row_has_a_cell_for_each_heading() {
+        assert_eq!(header(Form::Wide).len(), PHASES.end + 2);
+        for form in [Form::Wide, Form::Medium, Form::Narrow] {
+            assert_eq!(header(form).len(), 3 + figures(&PhaseTimes::default(), form).len() + 2);
+        }
+    }
+}

@@ -159,6 +159,9 @@ behaviours! {
     RefusesAnnouncements = "refuses-announcements", Refused(Reason::AckRefused);
     /// Its proxy does not report to its agent, so there is no receipt.
     NoReceipt = "no-receipt", Refused(Reason::ReceiptMissing);
+    /// Registers another identity's server, whose TLS key everybody can see, at the address that both share (it is started under
+    /// that peer's number).
+    Squats = "squats", Refused(Reason::ReceiptMissing);
     /// Its agent sends receipts too late to be waited for.
     LateReceipt = "late-receipt", Refused(Reason::ReceiptMissing);
     /// Its agent sends every receipt for another probe.
@@ -194,12 +197,17 @@ behaviours! {
     /// Serves enproxy, slower than the floor.
     TooSlow = "too-slow", Refused(Reason::Goodput);
 
+    /// Fetches more slowly than the floor, and hands the answer on only when it has all of it, so that it seems to come fast.
+    Hoards = "hoards", Refused(Reason::Goodput);
+
     /// Once admitted, accepts TCP and then is silent.
     TurnsSilent = "turns-silent", Suspended(Reason::TlsTimeout);
     /// Once admitted, flips one bit of the body.
     TurnsFlipping = "turns-flipping", Suspended(Reason::BodyAltered);
     /// Once admitted, sends no receipts.
     TurnsReceiptless = "turns-receiptless", Suspended(Reason::ReceiptMissing);
+    /// Once admitted, is silent to clients, and has the attester end its session whenever a probe is announced.
+    TurnsEvasive = "turns-evasive", Suspended(Reason::TlsTimeout);
     /// Once admitted, proxies through another peer.
     TurnsElsewhere = "turns-elsewhere", Suspended(Reason::Egress);
 

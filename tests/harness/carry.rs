@@ -8,11 +8,15 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use peer_agent::give::{BoxStream, Dial, DialFuture, DirectDial};
 use proto::key::SigningKey;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split},
+    time::sleep,
+};
 
 mod forged;
 
@@ -160,6 +164,10 @@ impl Pump {
             all.extend_from_slice(chunk);
             let (passing, stops) = self.bent(passed, chunk);
             passed += length;
+            if let Some(Bend::Hoard(rate)) = self.bend {
+                sleep(Duration::from_secs_f64(length as f64 / rate as f64)).await;
+                continue;
+            }
             if let Some(account) = account {
                 account.down(passing);
             }
@@ -173,6 +181,9 @@ impl Pump {
             }
         }
         match self.bend {
+            Some(Bend::Hoard(_)) => {
+                let _ = near.write_all(&all).await;
+            }
             Some(Bend::Append) => {
                 let _ = near.write_all(b"!").await;
             }

@@ -141,6 +141,15 @@ impl Cluster {
         self.origin.as_ref()
     }
 
+    /// A gate before the attester's sessions, for agents that shall be kept from it for a while.
+    ///
+    /// # Errors
+    /// When there is no port for it.
+    pub async fn session_gate(&self) -> anyhow::Result<Gate> {
+        let (listener, _) = Gate::reserve((self.ports.home(), 0).into()).await?;
+        Ok(Gate::new(listener, self.addresses.session)?)
+    }
+
     /// Stops the attester as SIGTERM does: it drains.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use attester::flashlight::{Limits, Prober};
 use proto::{
     attest::{Ack, Receipt as ReceiptMessage, Register, ToAttester, to_agent, to_attester},
     checked::{Signed, sign},
@@ -158,6 +159,11 @@ impl Life {
         let mut registration = registering::registration(&self.rogue, welcome, channel.binding);
         match self.rogue.lie {
             Lie::StaleSession => registration.session = first,
+            Lie::OthersPin => {
+                let eyes = Prober::new(None, Limits::default());
+                let seen = eyes.see_key(self.rogue.address).await;
+                registration.pin = seen.map_err(|finding| anyhow::anyhow!("nobody is there: {finding}"))?;
+            }
             Lie::OtherBinding => registration.channel_binding = ChannelBinding::from_bytes([7; 32]),
             _ => {}
         }
@@ -209,6 +215,7 @@ impl Life {
     async fn acknowledge(&self, channel: &Channel, announcement: &Announcement) -> anyhow::Result<()> {
         self.witness.arm(announcement.clone());
         let refusal = match self.rogue.lie {
+            Lie::Evasion if self.cue.has_come() => return self.disturb(channel, Noise::Nothing).await,
             Lie::NoAck => return Ok(()),
             Lie::RefusedAck => "not today".to_owned(),
             _ => String::new(),

@@ -25,6 +25,9 @@ impl Core {
         let Some(mut member) = self.members.remove(&id) else { return };
         member.busy = None;
         member.probed = now;
+        if probed.receipt_arrived.is_some() {
+            member.last_seen = now;
+        }
         let before = member.admitted && member.life.membership(now).is_some();
         let (outcome, finding) = outcome_of(&probed);
         let Probed { probe, nonce, at, route, body, phases, mut evidence, receipt_arrived, clock_offset, result, .. } = probed;

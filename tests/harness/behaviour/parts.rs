@@ -72,6 +72,8 @@ pub(crate) enum Bend {
     Hang(usize),
     /// A byte follows the answer.
     Append,
+    /// The answer is fetched at this rate in bytes a second, and handed on when it is whole.
+    Hoard(u64),
     /// The statement's header is overwritten.
     Rewrite,
     /// The first answer is recorded and given again for ever after.
@@ -108,6 +110,8 @@ pub(crate) enum Lie {
     UnsignedRegistration,
     /// Its key is of small order, its signature a forgery.
     WeakKey,
+    /// It registers the key that whoever serves at its address shows.
+    OthersPin,
     /// Its registration has the nonce of its first session.
     StaleSession,
     /// Its registration has another channel binding.
@@ -136,6 +140,8 @@ pub(crate) enum Lie {
     OtherDigest,
     /// Its receipts say that more bytes came than were announced.
     Overrun,
+    /// It answers announcements with a message of no kind.
+    Evasion,
     /// Its receipts' flows opened and closed yesterday.
     OtherDay,
     /// Once registered it sends this.
@@ -214,6 +220,8 @@ impl Behaviour {
                 rate: options.too_slow(),
                 ..honest
             },
+
+            Self::Hoards => bent(Bend::Hoard(options.too_slow().map_or(1, NonZeroU64::get))),
 
             Self::RegistersJunk => rogue(Lie::JunkRegistration),
             Self::RegistersUnsigned => rogue(Lie::UnsignedRegistration),
@@ -296,6 +304,7 @@ impl Behaviour {
                 agency: Agency::Untapped,
                 ..honest
             },
+            Self::Squats => Parts { entrance: Entrance::Nothing, ..rogue(Lie::OthersPin) },
             Self::LateReceipt => rogue(Lie::LateReceipt),
             Self::ReceiptForAnotherProbe => rogue(Lie::OtherProbe),
             Self::SignsWithAnotherKey => rogue(Lie::OtherSigner),
@@ -310,6 +319,9 @@ impl Behaviour {
             Self::TurnsSilent => turning(door(Trick::Silence)),
             Self::TurnsFlipping => turning(bent(Bend::Flip(1500))),
             Self::TurnsReceiptless => turning(rogue(Lie::NoReceipt)),
+            Self::TurnsEvasive => {
+                turning(Parts { entrance: Entrance::Door(Trick::Silence), ..rogue(Lie::Evasion) })
+            }
             Self::TurnsElsewhere => turning(bent(Bend::Elsewhere)),
 
             Self::FloodsReceipts => rogue(Lie::Noise(Noise::Receipts)),

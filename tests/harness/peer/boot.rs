@@ -44,6 +44,9 @@ impl Plan {
             (None, None) => anyhow::bail!("a peer has an agent or a rogue"),
         };
         let cue = Cue::new(told, self.parts.since);
+        // Notices the moment even when nobody asks.
+        let mut watched = cue.clone();
+        tokio::spawn(async move { watched.comes().await });
         let sessions = accomplice.as_ref().map(|accomplice| Arc::clone(&accomplice.sessions));
         let tap = match (&agent, self.parts.agency) {
             (Some(agent), Agency::Agent) => agent.tap(),
