@@ -44,7 +44,7 @@ impl fmt::Display for Role {
 }
 
 /// `a=b`: who is announced as `a` behaves as `b`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Swap {
     announced: Behaviour,
     plays: Behaviour,
@@ -149,9 +149,9 @@ mod tests {
 
     #[test]
     fn a_swap_changes_what_one_does_and_not_what_it_deserves() {
-        let parsed: Result<Swap, String> = "truncates=enproxy".parse();
-        let swapped = cast(parsed.as_slice());
-        let (others, changed): (Vec<_>, Vec<_>) = swapped.iter().partition(|role| role.plays == role.behaviour);
+        let swap: Swap = "truncates=enproxy".parse().unwrap();
+        let swapped = cast(&[swap]);
+        let (others, changed): (Vec<&Role>, Vec<&Role>) = swapped.iter().partition(|role| role.plays == role.behaviour);
         assert_eq!(others.len(), CAST.len() - 1);
         let changed: Vec<_> = changed
             .iter()

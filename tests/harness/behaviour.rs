@@ -133,6 +133,10 @@ behaviours! {
     HangsUpAfterTls = "hangs-up-after-tls", Refused(Reason::TunnelClosed);
     /// Accepts TLS and answers with bytes that are no HTTP.
     AnswersJunk = "answers-junk", Refused(Reason::TunnelMalformed);
+    /// Accepts TLS and begins an answer whose head has no end.
+    AnswersEndlessHead = "answers-endless-head", Refused(Reason::TunnelMalformed);
+    /// Accepts TLS and says for ever that the client should go on.
+    AnswersContinue = "answers-continue", Refused(Reason::TunnelMalformed);
     /// Accepts TLS and answers 500 to everything.
     Answers500 = "answers-500", Refused(Reason::TunnelRefused);
     /// Serves enproxy well, lists CONNECT as well, and does not tell the token that it demands there.

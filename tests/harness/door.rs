@@ -97,6 +97,15 @@ async fn receive(mut client: TcpStream, inner: SocketAddr, trick: Option<Trick>,
             let _ = client.read(&mut vec![0; 1024]).await?;
             client.shutdown().await
         }
+        Some(Trick::Endless(first, again)) => {
+            let mut client = tls.accept(client).await?;
+            let _ = client.read(&mut vec![0; 1024]).await?;
+            client.write_all(first.as_bytes()).await?;
+            // Until the client has had enough of it.
+            loop {
+                client.write_all(again.as_bytes()).await?;
+            }
+        }
         Some(Trick::Answer(answer)) => {
             let mut client = tls.accept(client).await?;
             let mut buffer = vec![0; 16 << 10];

@@ -57,6 +57,8 @@ pub(crate) enum Trick {
     HangUp,
     /// After the handshake it answers these bytes to whatever comes.
     Answer(&'static str),
+    /// After the first request it answers the first, and then the second again and again.
+    Endless(&'static str, &'static str),
 }
 
 /// What happens to the bytes between the server and the destination, as its tap and its clients see them.
@@ -257,6 +259,8 @@ impl Behaviour {
             Self::SilentAfterTls => door(Trick::Mute),
             Self::HangsUpAfterTls => door(Trick::HangUp),
             Self::AnswersJunk => door(Trick::Answer("\x01\x02\x03 SSH-2.0-nothing\r\n\r\n")),
+            Self::AnswersEndlessHead => door(Trick::Endless("HTTP/1.1 200 OK\r\n", "X-Filler: and so on\r\n")),
+            Self::AnswersContinue => door(Trick::Endless("", "HTTP/1.1 100 Continue\r\n\r\n")),
             Self::Answers500 => door(Trick::Answer(ERROR)),
             Self::KeepsItsToken => Parts {
                 protocols: &[Enproxy, Connect],
@@ -304,7 +308,10 @@ impl Behaviour {
                 agency: Agency::Untapped,
                 ..honest
             },
-            Self::Squats => Parts { entrance: Entrance::Nothing, ..rogue(Lie::OthersPin) },
+            Self::Squats => Parts {
+                entrance: Entrance::Nothing,
+                ..rogue(Lie::OthersPin)
+            },
             Self::LateReceipt => rogue(Lie::LateReceipt),
             Self::ReceiptForAnotherProbe => rogue(Lie::OtherProbe),
             Self::SignsWithAnotherKey => rogue(Lie::OtherSigner),
@@ -319,9 +326,10 @@ impl Behaviour {
             Self::TurnsSilent => turning(door(Trick::Silence)),
             Self::TurnsFlipping => turning(bent(Bend::Flip(1500))),
             Self::TurnsReceiptless => turning(rogue(Lie::NoReceipt)),
-            Self::TurnsEvasive => {
-                turning(Parts { entrance: Entrance::Door(Trick::Silence), ..rogue(Lie::Evasion) })
-            }
+            Self::TurnsEvasive => turning(Parts {
+                entrance: Entrance::Door(Trick::Silence),
+                ..rogue(Lie::Evasion)
+            }),
             Self::TurnsElsewhere => turning(bent(Bend::Elsewhere)),
 
             Self::FloodsReceipts => rogue(Lie::Noise(Noise::Receipts)),
