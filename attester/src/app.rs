@@ -101,10 +101,9 @@ impl App {
         let policy = policy(config);
         let (zone, rotations) = (policy.zone.zone.clone(), policy.zone.rotations());
         let serial = u32::try_from(clock.now().seconds().as_u64()).unwrap_or(u32::MAX);
-        let dns =
-            authoritative::Authoritative::bind(&dns_part(config), zone, rotations, serial, fork(&mut rng))
-                .await
-                .map_err(AppError::Dns)?;
+        let dns = authoritative::Authoritative::bind(&dns_part(config), zone, rotations, serial, fork(&mut rng))
+            .await
+            .map_err(AppError::Dns)?;
         let (reconciler, publication) = Reconciler::new(dns.publisher(), Timing::default());
         let reconciled = publication.reconciled();
 
@@ -116,18 +115,33 @@ impl App {
         let origin = Origin::bind(&origin_part, handout.origin.subscribe(), clock.clone(), &mut rng)
             .await
             .map_err(AppError::Origin)?;
-        let (session, events) =
-            SessionServer::bind(&session_part(config), handout.session.subscribe(), clock.clone(), fork(&mut rng))
-                .await
-                .map_err(AppError::Session)?;
+        let (session, events) = SessionServer::bind(
+            &session_part(config),
+            handout.session.subscribe(),
+            clock.clone(),
+            fork(&mut rng),
+        )
+        .await
+        .map_err(AppError::Session)?;
         let (health, healths) = watch::channel(Health::default());
-        let status = Status::bind(config.admin.listen, healths).await.map_err(AppError::Status)?;
+        let status = Status::bind(config.admin.listen, healths)
+            .await
+            .map_err(AppError::Status)?;
 
-        let limits = Limits { connect: config.probe.connect, tls: config.probe.tls, total: config.probe.total };
+        let limits = Limits {
+            connect: config.probe.connect,
+            tls: config.probe.tls,
+            total: config.probe.total,
+        };
         let kit = Kit {
             store: store.clone(),
             publication,
-            resolver: Resolver::new(config.dns.asked_at.unwrap_or_else(|| reachable(dns.addr())), None, RESOLVE_WITHIN, fork(&mut rng)),
+            resolver: Resolver::new(
+                config.dns.asked_at.unwrap_or_else(|| reachable(dns.addr())),
+                None,
+                RESOLVE_WITHIN,
+                fork(&mut rng),
+            ),
             prober: Prober::new(config.probe.source, limits),
             keys: handout.all.subscribe(),
             arrivals: origin.arrivals(),
@@ -349,11 +363,17 @@ impl Handout {
 }
 
 fn origin_keys(keys: &Keys) -> OriginKeys {
-    OriginKeys { keyset: keys.keyset.clone(), origin: keys.origin.clone() }
+    OriginKeys {
+        keyset: keys.keyset.clone(),
+        origin: keys.origin.clone(),
+    }
 }
 
 fn session_keys(keys: &Keys) -> SessionKeys {
-    SessionKeys { keyset: keys.keyset_bytes.clone().into(), attester: keys.attester.clone() }
+    SessionKeys {
+        keyset: keys.keyset_bytes.clone().into(),
+        attester: keys.attester.clone(),
+    }
 }
 
 /// How often the key files are looked at.

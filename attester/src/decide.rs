@@ -73,6 +73,8 @@ pub enum Event {
     Goodbye,
     /// Another identity took its address over.
     AddressTaken,
+    /// It was not heard of for so long that its name goes too.
+    Forgotten,
     /// It registered again, unchanged.
     Returned,
     /// Time passed.
@@ -132,7 +134,10 @@ impl Life {
             .filter(|recheck| recheck.verdict.standing == VERIFIED)
             .map(|recheck| recheck.verdict.expires.start())
             .max();
-        let proof = evidence.into_iter().filter_map(|recheck| recheck.proof).reduce(Verified::join);
+        let proof = evidence
+            .into_iter()
+            .filter_map(|recheck| recheck.proof)
+            .reduce(Verified::join);
         let fresh = Self::registered(identity);
         let invalid = |detail| Finding::new(Reason::EvidenceInvalid, detail);
         let problem = match (proof, until) {
@@ -141,10 +146,18 @@ impl Life {
             }
             (Some(proof), Some(_)) if !proof.is_complete() => invalid("the stored proofs do not cover every protocol"),
             (Some(_), Some(until)) if until <= now => Reason::LeaseLapsed.into(),
-            (Some(proof), Some(until)) => return Self { standing: Standing::Verified { proof, until }, ..fresh },
+            (Some(proof), Some(until)) => {
+                return Self {
+                    standing: Standing::Verified { proof, until },
+                    ..fresh
+                };
+            }
             _ => invalid("no stored proof of membership"),
         };
-        Self { last: Some(problem), ..fresh }
+        Self {
+            last: Some(problem),
+            ..fresh
+        }
     }
 
     /// Who it is.
@@ -172,7 +185,7 @@ impl Life {
         self.doubts
     }
 
-    /// How many outcomes there were; picks the protocol of the next probe.
+    /// How many proofs there were; picks the protocol and the body of the next probe.
     pub const fn turn(&self) -> u64 {
         self.turn
     }
@@ -196,7 +209,8 @@ impl Life {
     /// The life after `event`.
     #[must_use]
     pub fn after(mut self, event: Event, now: Timestamp, rules: &Rules) -> Self {
-        if matches!(event, Event::Proved(_) | Event::Failed(_) | Event::Inconclusive(_)) {
+        // What failed is asked again: who serves half of what it lists must not be saved by the other half's turn.
+        if matches!(event, Event::Proved(_)) {
             self.turn += 1;
         }
         match event {
@@ -216,6 +230,7 @@ impl Life {
                 last: Some(Reason::AddressTaken.into()),
                 ..self.anew(Standing::Retired)
             },
+            Event::Forgotten => self.anew(Standing::Retired),
             Event::Returned => self.returned(now),
             Event::Tick => self.lapsed(now),
         }

@@ -202,8 +202,9 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7080)),
             destination: None,
-            connections: 4096,
-            connections_per_source: 256,
+            connections: 8192,
+            // A peer's clients come from the peer's address: they may not crowd its probes out.
+            connections_per_source: 1024,
             bodies: 256,
             remembered: 200_000,
             limits: Limits::default(),

@@ -2,8 +2,8 @@
 //! reachability checks run beside it and report back, so that one slow peer holds nobody up (P6).
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    net::SocketAddr,
+    collections::{BTreeSet, HashMap, VecDeque},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -117,6 +117,7 @@ pub struct Pulse {
 pub struct Core {
     kit: Arc<Kit>,
     members: HashMap<PeerId, Member>,
+    /// Who was admitted at an address.
     addresses: HashMap<SocketAddr, PeerId>,
     agenda: BTreeSet<(Timestamp, PeerId)>,
     roster: Roster,
@@ -126,6 +127,14 @@ pub struct Core {
     tasks: TaskTracker,
     reach: Arc<Semaphore>,
     in_flight: usize,
+    others_in_flight: usize,
+    /// Members whose probe is due, waiting for a place.
+    members_due: VecDeque<PeerId>,
+    /// Everybody else in the same case.
+    others_due: VecDeque<PeerId>,
+    /// Reachability checks under way, by source.
+    reaching: HashMap<IpAddr, usize>,
+    stop: CancellationToken,
     errands: u64,
     keyset_sent: Vec<u8>,
     rng: StdRng,
@@ -139,8 +148,16 @@ pub struct Core {
 /// What a task beside the loop found.
 enum Report {
     Reached(Box<Reached>),
-    Named { peer: PeerId, session: SessionId, shown: Result<(), Finding> },
-    Probed { number: u64, probed: Box<Probed> },
+    Named {
+        peer: PeerId,
+        session: SessionId,
+        shown: Result<(), Finding>,
+    },
+    Probed {
+        number: u64,
+        other: bool,
+        probed: Box<Probed>,
+    },
 }
 
 impl Core {
@@ -151,7 +168,11 @@ impl Core {
     pub async fn restore(kit: Kit, rng: StdRng) -> Result<(Self, watch::Receiver<Pulse>), crate::store::StoreError> {
         let (reports, inbox) = mpsc::channel(REPORTS);
         let keyset_sent = kit.keys().keyset_bytes.clone();
-        let (pulse, pulses) = watch::channel(Pulse { store_well: true, origin_well: true, ..Pulse::default() });
+        let (pulse, pulses) = watch::channel(Pulse {
+            store_well: true,
+            origin_well: true,
+            ..Pulse::default()
+        });
         let mut core = Self {
             kit: Arc::new(kit),
             members: HashMap::new(),
@@ -164,6 +185,11 @@ impl Core {
             tasks: TaskTracker::new(),
             reach: Arc::new(Semaphore::new(REACH_AT_ONCE)),
             in_flight: 0,
+            others_in_flight: 0,
+            members_due: VecDeque::new(),
+            others_due: VecDeque::new(),
+            reaching: HashMap::new(),
+            stop: CancellationToken::new(),
             errands: 0,
             keyset_sent,
             rng,
@@ -198,7 +224,9 @@ impl Core {
             self.note_pulse();
         }
         self.flush_rejections().await;
+        self.stop.cancel();
         self.tasks.close();
+        self.tasks.wait().await;
     }
 
     async fn session_event(&mut self, event: SessionEvent) {
@@ -214,10 +242,15 @@ impl Core {
         match report {
             Report::Reached(reached) => self.reached(*reached).await,
             Report::Named { peer, session, shown } => self.named(&peer, session, shown).await,
-            Report::Probed { number, probed } => {
+            Report::Probed { number, other, probed } => {
                 self.in_flight = self.in_flight.saturating_sub(1);
+                self.others_in_flight = self.others_in_flight.saturating_sub(usize::from(other));
                 // The report of a peer that registered another identity meanwhile is about nobody.
-                if self.members.get(&probed.peer).is_some_and(|member| member.busy == Some(number)) {
+                if self
+                    .members
+                    .get(&probed.peer)
+                    .is_some_and(|member| member.busy == Some(number))
+                {
                     self.conclude(*probed).await;
                 }
             }
@@ -233,28 +266,56 @@ impl Core {
         }
     }
 
-    /// Does what is due: leases that lapsed, probes, in the order in which they fell due.
+    /// Does what is due: leases that lapsed in any case, probes as far as there are places, first come first served.
     async fn dispatch(&mut self) {
         let now = self.kit.clock.now();
         while let Some((due, _)) = self.agenda.first()
             && *due <= now
         {
             let Some((_, id)) = self.agenda.pop_first() else { break };
-            let Some(member) = self.members.get_mut(&id) else { continue };
+            let Some(member) = self.members.get_mut(&id) else {
+                continue;
+            };
             member.on_agenda = None;
             if plan::lapses(&member.life, now) {
                 self.transition(&id, Event::Tick).await;
             } else if member.is_due(now) {
-                if self.in_flight >= self.kit.policy.concurrency {
-                    let later = now.plus(CROWDED);
-                    member.on_agenda = Some(later);
-                    self.agenda.insert((later, id));
-                    break;
-                }
+                member.queued = true;
+                let queue = if member.admitted {
+                    &mut self.members_due
+                } else {
+                    &mut self.others_due
+                };
+                queue.push_back(id.clone());
+            }
+            self.schedule(&id);
+        }
+        while let Some(id) = self.next_in_line() {
+            if let Some(member) = self.members.get_mut(&id)
+                && std::mem::take(&mut member.queued)
+                && member.is_due(now)
+            {
                 self.start_probe(&id, now);
             }
             self.schedule(&id);
         }
+    }
+
+    /// Whose turn it is, if there is a place. Members go first, and half of the places are theirs alone: strangers that take
+    /// as long as they may cannot make their leases lapse.
+    fn next_in_line(&mut self) -> Option<PeerId> {
+        let places = self.kit.policy.concurrency;
+        if self.in_flight >= places {
+            return None;
+        }
+        let of_others = places.div_ceil(2);
+        self.members_due.pop_front().or_else(|| {
+            if self.others_in_flight < of_others {
+                self.others_due.pop_front()
+            } else {
+                None
+            }
+        })
     }
 
     /// Starts the probe of a peer that is due.
@@ -264,16 +325,30 @@ impl Core {
         let Some(member) = self.members.get_mut(id) else { return };
         member.due = None;
         member.probed = now;
-        let Some(errand) = member.errand(session, &self.kit.policy, seed) else { return };
+        let Some(errand) = member.errand(session, &self.kit.policy, seed) else {
+            return;
+        };
         self.errands += 1;
         member.busy = Some(self.errands);
         self.in_flight += 1;
+        let other = !member.admitted;
+        self.others_in_flight += usize::from(other);
         let number = self.errands;
         let (kit, reports) = (Arc::clone(&self.kit), self.reports.clone());
-        self.tasks.spawn(async move {
+        self.spawn(async move {
             let probed = probe::run(&kit, errand).await;
+            let probed = Box::new(probed);
             // The loop has ended: nobody is left to conclude anything.
-            let _ = reports.send(Report::Probed { number, probed: Box::new(probed) }).await;
+            let _ = reports.send(Report::Probed { number, other, probed }).await;
+        });
+    }
+
+    /// Runs a task beside the loop, which ends with it.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            // Abandoned at the stop: what it would have found is found again.
+            let _ = stop.run_until_cancelled(task).await;
         });
     }
 
@@ -286,7 +361,11 @@ impl Core {
         if let Some(due) = member.on_agenda.take() {
             self.agenda.remove(&(due, id.clone()));
         }
-        let probe = if member.busy.is_some() { None } else { member.next_probe(connected, now, &self.kit.policy, chance) };
+        let probe = if member.busy.is_some() || member.queued {
+            None
+        } else {
+            member.next_probe(connected, now, &self.kit.policy, chance)
+        };
         let moment = [probe, member.life.lease()].into_iter().flatten().min();
         if let Some(moment) = moment {
             member.on_agenda = Some(moment);
@@ -297,10 +376,18 @@ impl Core {
     /// Moves a peer's life on, keeps the change and publishes what follows from it.
     async fn transition(&mut self, id: &PeerId, event: Event) {
         let now = self.kit.clock.now();
-        let Some(mut member) = self.members.remove(id) else { return };
-        let before = (member.life.standing().name(), member.life.last().map(|finding| finding.reason));
+        let Some(mut member) = self.members.remove(id) else {
+            return;
+        };
+        let before = (
+            member.life.standing().name(),
+            member.life.last().map(|finding| finding.reason),
+        );
         member.life = member.life.after(event, now, &self.kit.policy.rules);
-        let after = (member.life.standing().name(), member.life.last().map(|finding| finding.reason));
+        let after = (
+            member.life.standing().name(),
+            member.life.last().map(|finding| finding.reason),
+        );
         if before != after {
             tracing::debug!(peer = %id, before = before.0, after = after.0, "standing");
             let kept = self.kit.store.record_peer(&member.row()).await;
@@ -322,8 +409,13 @@ impl Core {
             .members
             .iter()
             .filter(|(id, member)| roster.by_peer(id).is_some() || now < member.last_seen.plus(kept))
-            .map(|(_, member)| zone::Shown { life: &member.life, admitted: member.admitted });
-        self.kit.publication.desire(zone::desired(shown, &self.kit.policy.zone, now))
+            .map(|(_, member)| zone::Shown {
+                life: &member.life,
+                admitted: member.admitted,
+            });
+        self.kit
+            .publication
+            .desire(zone::desired(shown, &self.kit.policy.zone, now))
     }
 
     async fn goodbye(&mut self, peer: &PeerId, session: SessionId) {
@@ -359,7 +451,13 @@ impl Core {
         tracing::debug!(reason = %finding.reason, "rejected");
         if self.rejections.len() < REJECTIONS_AT_ONCE {
             let (reason, detail) = (finding.reason, finding.detail().to_owned());
-            self.rejections.push(RejectionRow { at: self.kit.clock.now(), source: source.ip(), peer, reason, detail });
+            self.rejections.push(RejectionRow {
+                at: self.kit.clock.now(),
+                source: source.ip(),
+                peer,
+                reason,
+                detail,
+            });
         }
     }
 
@@ -407,7 +505,11 @@ impl Core {
 
     fn note_pulse(&self) {
         let now = self.kit.clock.now();
-        let verified = self.members.values().filter(|member| member.life.membership(now).is_some()).count();
+        let verified = self
+            .members
+            .values()
+            .filter(|member| member.life.membership(now).is_some())
+            .count();
         let pulse = Pulse {
             sessions: self.roster.len(),
             peers: self.members.len(),
@@ -415,28 +517,28 @@ impl Core {
             store_well: self.store_well,
             origin_well: self.origin_well,
         };
-        self.pulse.send_if_modified(|shown| std::mem::replace(shown, pulse.clone()) != pulse);
+        self.pulse
+            .send_if_modified(|shown| std::mem::replace(shown, pulse.clone()) != pulse);
     }
 }
 
-/// Whether `identity`'s address is held by somebody else who is alive or whose lease runs.
+/// Whether `identity`'s address is held by somebody else: only a lease that runs holds one. A live session does not, or a
+/// neighbour behind the same router could keep a peer out by registering its address.
 fn held_by_another(core: &Core, identity: &Identity, now: Timestamp) -> Option<Finding> {
     let holder = core.addresses.get(&identity.address)?;
     if *holder == identity.id() {
         return None;
     }
-    let member = core.members.get(holder)?;
-    let held = core.roster.by_peer(holder).is_some() || member.life.membership(now).is_some();
+    let held = core.members.get(holder)?.life.membership(now).is_some();
     held.then(|| Reason::AddressHeld.into())
 }
 
 /// Reports that may wait for the loop; a task that cannot hand in its report waits.
 const REPORTS: usize = 1024;
-/// Reachability checks at once.
+/// Reachability checks at once, in all and from one source.
 const REACH_AT_ONCE: usize = 64;
+const REACH_PER_SOURCE: usize = 4;
 /// Rejections kept between two flushes.
 const REJECTIONS_AT_ONCE: usize = 256;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// When all places are taken, whoever is due asks again this much later.
-const CROWDED: Duration = Duration::from_millis(20);

@@ -71,7 +71,9 @@ pub fn desired<'a>(peers: impl IntoIterator<Item = Shown<'a>>, plan: &ZonePlan, 
 /// Whether a life's name may be shown: not once somebody else has its address. Who said goodbye keeps its name for a
 /// while, so that clients which stick to it can finish.
 fn has_name(life: &Life) -> bool {
-    let taken = life.last().is_some_and(|finding| finding.reason == Reason::AddressTaken);
+    let taken = life
+        .last()
+        .is_some_and(|finding| finding.reason == Reason::AddressTaken);
     !(taken && matches!(life.standing(), Standing::Retired))
 }
 
@@ -126,7 +128,10 @@ mod tests {
                 .all(|life| shown.own(&plan.own_name(life).unwrap()).is_some())
         );
         assert_eq!(plan.keeps_out(&lives[2]), Some(Reason::Port));
-        assert!(desired(all(false), &plan, at(5, 0)).rotation(&plan.rotation).is_none(), "not before it was written down");
+        assert!(
+            desired(all(false), &plan, at(5, 0)).rotation(&plan.rotation).is_none(),
+            "not before it was written down"
+        );
         let later = desired(all(true), &plan, at(400, 0));
         assert!(
             later.rotation(&plan.rotation).is_none(),

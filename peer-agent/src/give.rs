@@ -153,6 +153,7 @@ impl Give {
         let drain = limits.drain;
         let mut sweep = interval(sweep_period(limits));
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut accepting = true;
         loop {
             let (socket, source) = select! {
                 () = shutdown.cancelled() => break,
@@ -161,10 +162,16 @@ impl Give {
                     continue;
                 }
                 accepted = self.listener.accept() => match accepted {
-                    Ok((socket, source)) => (socket, source.ip().to_canonical()),
+                    Ok((socket, source)) => {
+                        accepting = true;
+                        (socket, source.ip().to_canonical())
+                    }
                     Err(error) => {
                         // Most likely out of file descriptors: others must close before this can go on.
-                        warn!(%error, "cannot accept connections");
+                        // Told once until it works again; it may fail ten times a second.
+                        if std::mem::replace(&mut accepting, false) {
+                            warn!(%error, "cannot accept connections");
+                        }
                         sleep(ACCEPT_PAUSE).await;
                         continue;
                     }

@@ -37,15 +37,23 @@ pub(crate) fn decode_within<T: Serialize + DeserializeOwned>(
     limit: usize,
 ) -> Result<T, ClaimError> {
     validate(bytes, limit)?;
-    let value: T = serde_cbor::from_slice(bytes)
-        .map_err(|error| ClaimError::Shape { claim, detail: error.to_string() })?;
-    if encode_within(&value, claim, limit)? == bytes { Ok(value) } else { Err(ClaimError::NotCanonical { claim }) }
+    let value: T = serde_cbor::from_slice(bytes).map_err(|error| ClaimError::Shape {
+        claim,
+        detail: error.to_string(),
+    })?;
+    if encode_within(&value, claim, limit)? == bytes {
+        Ok(value)
+    } else {
+        Err(ClaimError::NotCanonical { claim })
+    }
 }
 
 /// [`encode`] with a limit of its own.
 pub(crate) fn encode_within<T: Serialize>(value: &T, claim: &'static str, limit: usize) -> Result<Vec<u8>, ClaimError> {
-    let bytes =
-        serde_cbor::to_vec(value).map_err(|error| ClaimError::Shape { claim, detail: error.to_string() })?;
+    let bytes = serde_cbor::to_vec(value).map_err(|error| ClaimError::Shape {
+        claim,
+        detail: error.to_string(),
+    })?;
     validate(&bytes, limit)?;
     Ok(bytes)
 }
@@ -57,10 +65,17 @@ pub(crate) fn encode_within<T: Serialize>(value: &T, claim: &'static str, limit:
 /// The first broken rule and its offset.
 pub fn validate(bytes: &[u8], limit: usize) -> Result<(), ClaimError> {
     if bytes.len() > limit {
-        return Err(ClaimError::TooLong { length: bytes.len(), limit });
+        return Err(ClaimError::TooLong {
+            length: bytes.len(),
+            limit,
+        });
     }
     let end = item(bytes, 0, 0)?;
-    if end == bytes.len() { Ok(()) } else { Err(broken("trailing bytes", end)) }
+    if end == bytes.len() {
+        Ok(())
+    } else {
+        Err(broken("trailing bytes", end))
+    }
 }
 
 /// Validates the item at `start` and returns the offset after it. Recursion is bounded by [`MAX_DEPTH`].
@@ -125,12 +140,20 @@ fn head(bytes: &[u8], start: usize) -> Result<Head, ClaimError> {
         return Err(broken("a float, null, undefined or unassigned simple value", start));
     }
     let extra = match info {
-        0..=23 => return Ok(Head { major, value: u64::from(info), end: start + 1 }),
+        0..=23 => {
+            return Ok(Head {
+                major,
+                value: u64::from(info),
+                end: start + 1,
+            });
+        }
         24..=27 => 1_usize << (info - 24),
         31 => return Err(broken("an indefinite length", start)),
         _ => return Err(broken("a reserved length", start)),
     };
-    let argument = bytes.get(start + 1..start + 1 + extra).ok_or_else(|| broken("the input ends", start))?;
+    let argument = bytes
+        .get(start + 1..start + 1 + extra)
+        .ok_or_else(|| broken("the input ends", start))?;
     let value = argument.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
     let smallest = match extra {
         1 => 24,
@@ -141,7 +164,11 @@ fn head(bytes: &[u8], start: usize) -> Result<Head, ClaimError> {
     if value < smallest {
         return Err(broken("an integer longer than needed", start));
     }
-    Ok(Head { major, value, end: start + 1 + extra })
+    Ok(Head {
+        major,
+        value,
+        end: start + 1 + extra,
+    })
 }
 
 const fn broken(rule: &'static str, offset: usize) -> ClaimError {
@@ -182,19 +209,34 @@ mod tests {
             (&[0x18, 0x17], "an integer longer than needed"),
             (&[0x19, 0x00, 0xff], "an integer longer than needed"),
             (&[0x1a, 0, 0, 0xff, 0xff], "an integer longer than needed"),
-            (&[0x1b, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], "an integer longer than needed"),
+            (
+                &[0x1b, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
+                "an integer longer than needed",
+            ),
             (&[0x5f, 0x41, 0x00, 0xff], "an indefinite length"),
             (&[0x1c], "a reserved length"),
             (&[0x42, 0x00], "length beyond the input"),
-            (&[0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "length beyond the input"),
-            (&[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "more items than bytes"),
+            (
+                &[0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+                "length beyond the input",
+            ),
+            (
+                &[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+                "more items than bytes",
+            ),
             (&[0xbb, 0x80, 0, 0, 0, 0, 0, 0, 0, 0], "more items than bytes"),
             (&[0x61, 0xff], "text that is not UTF-8"),
             (&[0xa2, 0x01, 0x00, 0x01, 0x00], "a duplicate key"),
             (&[0xa2, 0x02, 0x00, 0x01, 0x00], "keys out of order"),
             (&[0xc1, 0x00], "a tag"),
-            (&[0xf9, 0x3c, 0x00], "a float, null, undefined or unassigned simple value"),
-            (&[0xfb, 0, 0, 0, 0, 0, 0, 0, 0], "a float, null, undefined or unassigned simple value"),
+            (
+                &[0xf9, 0x3c, 0x00],
+                "a float, null, undefined or unassigned simple value",
+            ),
+            (
+                &[0xfb, 0, 0, 0, 0, 0, 0, 0, 0],
+                "a float, null, undefined or unassigned simple value",
+            ),
             (&[0xf6], "a float, null, undefined or unassigned simple value"),
             (&[0xf8, 0x20], "a float, null, undefined or unassigned simple value"),
             (&[0x81, 0x81, 0x81, 0x81, 0x00], "none"),

@@ -31,11 +31,21 @@ impl<T: Claim> Signed<T> {
     pub fn parse(bytes: &[u8]) -> Result<Self, ClaimError> {
         let envelope = Envelope::parse(bytes)?;
         if envelope.typ != T::TYP {
-            return Err(ClaimError::Type { expected: T::TYP, found: envelope.typ });
+            return Err(ClaimError::Type {
+                expected: T::TYP,
+                found: envelope.typ,
+            });
         }
         let claim: T = cbor::decode(&envelope.payload, T::NAME)?;
-        claim.validate().map_err(|detail| ClaimError::Shape { claim: T::NAME, detail: detail.to_owned() })?;
-        Ok(Self { digest: Digest::of(bytes), envelope, claim })
+        claim.validate().map_err(|detail| ClaimError::Shape {
+            claim: T::NAME,
+            detail: detail.to_owned(),
+        })?;
+        Ok(Self {
+            digest: Digest::of(bytes),
+            envelope,
+            claim,
+        })
     }
 
     /// The thumbprint of the key that is said to have signed.
@@ -56,7 +66,8 @@ impl<T: Claim> Signed<T> {
         if self.envelope.key_id != key.thumbprint() {
             return Err(ClaimError::WrongKey);
         }
-        key.verify(&self.envelope.signed_bytes()?, &self.envelope.signature).map_err(ClaimError::Key)?;
+        key.verify(&self.envelope.signed_bytes()?, &self.envelope.signature)
+            .map_err(ClaimError::Key)?;
         Ok(Timely(self.claim))
     }
 
@@ -96,10 +107,16 @@ impl<T: Claim> Timely<T> {
     pub fn at(self, now: Timestamp, leeway: Duration) -> Result<T, ClaimError> {
         let (not_before, expires) = self.0.window();
         if now.plus(leeway) < not_before.start() {
-            return Err(ClaimError::NotYet { not_before, now: now.seconds() });
+            return Err(ClaimError::NotYet {
+                not_before,
+                now: now.seconds(),
+            });
         }
         if now.minus(leeway) >= expires.start() {
-            return Err(ClaimError::Expired { expires, now: now.seconds() });
+            return Err(ClaimError::Expired {
+                expires,
+                now: now.seconds(),
+            });
         }
         Ok(self.0)
     }
@@ -115,6 +132,9 @@ impl<T: Claim> Timely<T> {
 /// # Errors
 /// When the claim breaks its own rules or is larger than 4 KiB with its envelope.
 pub fn sign<T: Claim>(claim: &T, key: &SigningKey) -> Result<Vec<u8>, ClaimError> {
-    claim.validate().map_err(|detail| ClaimError::Shape { claim: T::NAME, detail: detail.to_owned() })?;
+    claim.validate().map_err(|detail| ClaimError::Shape {
+        claim: T::NAME,
+        detail: detail.to_owned(),
+    })?;
     cose::sign(cbor::encode(claim, T::NAME)?, T::TYP, key)
 }

@@ -23,15 +23,27 @@ pub(crate) struct Envelope {
 impl Envelope {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, ClaimError> {
         if bytes.len() > cbor::MAX_BYTES {
-            return Err(ClaimError::TooLong { length: bytes.len(), limit: cbor::MAX_BYTES });
+            return Err(ClaimError::TooLong {
+                length: bytes.len(),
+                limit: cbor::MAX_BYTES,
+            });
         }
         let Some((&TAG_SIGN1, array)) = bytes.split_first() else {
             return Err(ClaimError::Envelope("it does not begin with tag 18"));
         };
         let parts: Parts = cbor::decode(array, "COSE_Sign1")?;
         let header: Header = cbor::decode(&parts.protected, "protected header")?;
-        let signature = parts.signature.try_into().map_err(|_| ClaimError::Envelope("the signature is not 64 bytes"))?;
-        Ok(Self { key_id: header.key_id, typ: header.typ, payload: parts.payload, signature, protected: parts.protected })
+        let signature = parts
+            .signature
+            .try_into()
+            .map_err(|_| ClaimError::Envelope("the signature is not 64 bytes"))?;
+        Ok(Self {
+            key_id: header.key_id,
+            typ: header.typ,
+            payload: parts.payload,
+            signature,
+            protected: parts.protected,
+        })
     }
 
     /// The bytes that the signature covers (RFC 9052, section 4.4).
@@ -42,22 +54,40 @@ impl Envelope {
 
 /// Signs `payload` as a claim of type `typ`.
 pub(crate) fn sign(payload: Vec<u8>, typ: &'static str, key: &SigningKey) -> Result<Vec<u8>, ClaimError> {
-    let header = Header { key_id: key.public().thumbprint(), typ: typ.to_owned() };
+    let header = Header {
+        key_id: key.public().thumbprint(),
+        typ: typ.to_owned(),
+    };
     let protected = cbor::encode(&header, "protected header")?;
     let signature = key.sign(&to_be_signed(&protected, &payload)?).to_vec();
-    let array = cbor::encode(&Parts { protected, payload, signature }, "COSE_Sign1")?;
+    let array = cbor::encode(
+        &Parts {
+            protected,
+            payload,
+            signature,
+        },
+        "COSE_Sign1",
+    )?;
     let mut bytes = Vec::with_capacity(array.len() + 1);
     bytes.push(TAG_SIGN1);
     bytes.extend_from_slice(&array);
     if bytes.len() > cbor::MAX_BYTES {
-        return Err(ClaimError::TooLong { length: bytes.len(), limit: cbor::MAX_BYTES });
+        return Err(ClaimError::TooLong {
+            length: bytes.len(),
+            limit: cbor::MAX_BYTES,
+        });
     }
     Ok(bytes)
 }
 
 fn to_be_signed(protected: &[u8], payload: &[u8]) -> Result<Vec<u8>, ClaimError> {
-    serde_cbor::to_vec(&("Signature1", Bytes::new(protected), Bytes::new(b""), Bytes::new(payload)))
-        .map_err(|_| ClaimError::Envelope("the signature structure cannot be encoded"))
+    serde_cbor::to_vec(&(
+        "Signature1",
+        Bytes::new(protected),
+        Bytes::new(b""),
+        Bytes::new(payload),
+    ))
+    .map_err(|_| ClaimError::Envelope("the signature structure cannot be encoded"))
 }
 
 struct Parts {
@@ -174,7 +204,10 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         }
         let key_id: Option<(i64, ByteBuf)> = map.next_entry()?;
         let key_id = match key_id {
-            Some((LABEL_KEY_ID, bytes)) => bytes.into_vec().try_into().map_err(|_| wrong("the key id is not 32 bytes"))?,
+            Some((LABEL_KEY_ID, bytes)) => bytes
+                .into_vec()
+                .try_into()
+                .map_err(|_| wrong("the key id is not 32 bytes"))?,
             _ => return Err(wrong("there is no key id")),
         };
         let typ = match map.next_entry::<i64, String>()? {
@@ -184,7 +217,10 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         if map.next_key::<IgnoredAny>()?.is_some() {
             return Err(wrong("there are other header parameters"));
         }
-        Ok(Header { key_id: Thumbprint::from_bytes(key_id), typ })
+        Ok(Header {
+            key_id: Thumbprint::from_bytes(key_id),
+            typ,
+        })
     }
 }
 

@@ -105,7 +105,10 @@ impl FromStr for Thumbprint {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         let bytes = from_base32(text).ok_or(IdError("thumbprint: 52 characters of lower-case base32"))?;
-        bytes.try_into().map(Self).map_err(|_| IdError("thumbprint: 52 characters of lower-case base32"))
+        bytes
+            .try_into()
+            .map(Self)
+            .map_err(|_| IdError("thumbprint: 52 characters of lower-case base32"))
     }
 }
 
@@ -142,7 +145,11 @@ impl FromStr for PeerId {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         let valid = text.len() == PEER_ID_LENGTH && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
-        if valid { Ok(Self(text.to_owned())) } else { Err(IdError("peer id: 26 characters of a-z and 2-7")) }
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(IdError("peer id: 26 characters of a-z and 2-7"))
+        }
     }
 }
 
@@ -164,7 +171,10 @@ impl Destination {
 
     /// The port.
     pub fn port(&self) -> u16 {
-        self.0.split_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or_default()
+        self.0
+            .split_once(':')
+            .and_then(|(_, port)| port.parse().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -187,9 +197,17 @@ impl FromStr for Destination {
         let wrong = IdError("destination: host:port, the host a name or IPv4 address of at most 100 characters");
         let (host, port) = text.split_once(':').ok_or(wrong)?;
         let host_fits = (1..=MAX_HOST_LENGTH).contains(&host.len())
-            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-        let port_fits = port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port);
-        if host_fits && port_fits { Ok(Self(text.to_owned())) } else { Err(wrong) }
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+        let port_fits = port
+            .parse::<u16>()
+            .is_ok_and(|number| number > 0 && number.to_string() == port);
+        if host_fits && port_fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(wrong)
+        }
     }
 }
 
@@ -218,7 +236,11 @@ impl FromStr for Address {
             SocketAddr::V4(_) => true,
             SocketAddr::V6(v6) => v6.ip().to_ipv4_mapped().is_none() && v6.scope_id() == 0,
         };
-        if plain && address.to_string() == text { Ok(Self(address)) } else { Err(IdError("address: ip:port")) }
+        if plain && address.to_string() == text {
+            Ok(Self(address))
+        } else {
+            Err(IdError("address: ip:port"))
+        }
     }
 }
 
@@ -236,7 +258,9 @@ pub(crate) fn base32(bytes: &[u8]) -> String {
 
 /// The inverse of [`base32`]; `None` for anything that it would not have written.
 pub(crate) fn from_base32(text: &str) -> Option<Vec<u8>> {
-    let bytes = data_encoding::BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).ok()?;
+    let bytes = data_encoding::BASE32_NOPAD
+        .decode(text.to_ascii_uppercase().as_bytes())
+        .ok()?;
     (base32(&bytes) == text).then_some(bytes)
 }
 

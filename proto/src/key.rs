@@ -29,7 +29,11 @@ impl PublicKey {
     /// When they are no point of the curve, or one of small order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::NotAPoint)?;
-        if key.is_weak() { Err(KeyError::Weak) } else { Ok(Self(key)) }
+        if key.is_weak() {
+            Err(KeyError::Weak)
+        } else {
+            Ok(Self(key))
+        }
     }
 
     /// The key's 32 bytes.
@@ -53,7 +57,9 @@ impl PublicKey {
     /// When the signature was not made by this key over this message.
     pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), KeyError> {
         let signature = ed25519_dalek::Signature::from_bytes(signature);
-        self.0.verify_strict(message, &signature).map_err(|_| KeyError::Signature)
+        self.0
+            .verify_strict(message, &signature)
+            .map_err(|_| KeyError::Signature)
     }
 }
 
@@ -111,7 +117,9 @@ impl SigningKey {
     /// # Errors
     /// When the text is no PKCS#8 PEM of an Ed25519 key, or its public half does not match.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        ed25519_dalek::SigningKey::from_pkcs8_pem(text).map(Self).map_err(|_| KeyError::Pem)
+        ed25519_dalek::SigningKey::from_pkcs8_pem(text)
+            .map(Self)
+            .map_err(|_| KeyError::Pem)
     }
 
     /// Writes a PKCS#8 PEM document.
@@ -145,7 +153,9 @@ impl SigningKey {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path).map_err(|source| KeyError::write(path, source))?;
-        file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(|source| KeyError::write(path, source))
+        file.write_all(pem.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(|source| KeyError::write(path, source))
     }
 }
 
@@ -215,11 +225,17 @@ pub enum KeyError {
 
 impl KeyError {
     fn read(path: &Path, source: io::Error) -> Self {
-        Self::Read { path: path.to_owned(), source }
+        Self::Read {
+            path: path.to_owned(),
+            source,
+        }
     }
 
     fn write(path: &Path, source: io::Error) -> Self {
-        Self::Write { path: path.to_owned(), source }
+        Self::Write {
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 
@@ -227,8 +243,19 @@ impl KeyError {
 fn refuse_open_permissions(path: &Path) -> Result<(), KeyError> {
     use std::os::unix::fs::PermissionsExt;
 
-    let mode = std::fs::metadata(path).map_err(|source| KeyError::read(path, source))?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(KeyError::Permissions { path: path.to_owned(), mode }) }
+    let mode = std::fs::metadata(path)
+        .map_err(|source| KeyError::read(path, source))?
+        .permissions()
+        .mode()
+        & 0o777;
+    if mode & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(KeyError::Permissions {
+            path: path.to_owned(),
+            mode,
+        })
+    }
 }
 
 #[cfg(not(unix))]
@@ -249,7 +276,10 @@ mod tests {
     fn text_and_pem_round_trip() {
         let key = SigningKey::generate(&mut StdRng::seed_from_u64(1));
         assert_eq!(key.public().to_string().parse::<PublicKey>().unwrap(), key.public());
-        assert_eq!(SigningKey::from_pem(&key.to_pem().unwrap()).unwrap().public(), key.public());
+        assert_eq!(
+            SigningKey::from_pem(&key.to_pem().unwrap()).unwrap().public(),
+            key.public()
+        );
         assert!(key.public().to_string().to_uppercase().parse::<PublicKey>().is_err());
     }
 
@@ -259,7 +289,10 @@ mod tests {
         let mut identity = [0; 32];
         identity[0] = 1;
         for bytes in [identity, [0; 32]] {
-            assert!(matches!(PublicKey::from_bytes(&bytes), Err(KeyError::Weak)), "{bytes:?}");
+            assert!(
+                matches!(PublicKey::from_bytes(&bytes), Err(KeyError::Weak)),
+                "{bytes:?}"
+            );
         }
     }
 

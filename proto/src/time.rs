@@ -106,6 +106,10 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System,
+    Steady {
+        start: Timestamp,
+        since: std::time::Instant,
+    },
     Manual(Arc<AtomicU64>),
 }
 
@@ -113,6 +117,16 @@ impl Clock {
     /// The machine's clock.
     pub const fn system() -> Self {
         Self(Source::System)
+    }
+
+    /// The machine's clock as it was when this was made, going on at the pace of a clock that nobody sets: a step of the
+    /// machine's clock neither ends a lease early nor makes it longer.
+    #[expect(clippy::disallowed_methods, reason = "the one reader of the system clocks")]
+    pub fn steady() -> Self {
+        Self(Source::Steady {
+            start: system_now(),
+            since: std::time::Instant::now(),
+        })
     }
 
     /// A clock that stands still until it is set; clones share it.
@@ -124,6 +138,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System => system_now(),
+            Source::Steady { start, since } => start.plus(since.elapsed()),
             Source::Manual(micros) => Timestamp(micros.load(Ordering::SeqCst)),
         }
     }
@@ -145,7 +160,9 @@ impl Clock {
 
 #[expect(clippy::disallowed_methods, reason = "the one reader of the system clock")]
 fn system_now() -> Timestamp {
-    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let elapsed = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp(micros(elapsed))
 }
 
@@ -167,6 +184,14 @@ mod tests {
         assert_eq!(Timestamp::default().since(late), Duration::ZERO);
         assert_eq!(late.offset_from(Timestamp::default()), i64::MAX);
         assert_eq!(Timestamp::from_micros(5).shifted(-7), Timestamp::default());
+    }
+
+    #[test]
+    fn a_steady_clock_never_goes_back() {
+        let clock = Clock::steady();
+        let first = clock.now();
+        assert!(clock.now() >= first);
+        assert!(system_now().since(first) < Duration::from_secs(3600));
     }
 
     #[test]

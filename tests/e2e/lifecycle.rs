@@ -1,7 +1,7 @@
 //! The real programs as processes: stops that drain, kills at any moment, and the attester's own trouble.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -12,7 +12,6 @@ use anyhow::{Context, bail, ensure};
 use attester::{
     app,
     config::Config,
-    model::Identity,
     records::Name,
     resolve::{ResolveError, Resolver},
     run::restore::{Terms, life_of},
@@ -22,7 +21,10 @@ use harness::{
     DEADLINE,
     programs::{Program, Running},
 };
-use proto::{claims::Outcome, time::Clock};
+use proto::{
+    claims::Outcome,
+    time::{Clock, Timestamp},
+};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::time::{Instant, interval};
 
@@ -173,8 +175,8 @@ impl Site {
         said.lines().rev().take(15).collect::<Vec<_>>().join("\n")
     }
 
-    /// Everything that DNS shows is proven by evidence in the store, now.
-    async fn store_proves(&self, shown: &[IpAddr]) -> anyhow::Result<()> {
+    /// Who is a member by the evidence in the store, and until when.
+    async fn proven(&self) -> anyhow::Result<BTreeMap<IpAddr, Timestamp>> {
         let config = Config::load(&self.config())?;
         let store = Store::open_read_only(&config.state_file()).await?;
         let policy = app::policy(&config);
@@ -183,27 +185,18 @@ impl Site {
             demands: policy.demands,
             rules: policy.rules,
         };
-        let rows = store.peers().await?.rows;
-        for ip in shown {
-            let row = rows
-                .iter()
-                .find(|row| row.address.ip() == *ip)
-                .with_context(|| format!("{ip} has no row"))?;
-            let identity = Identity {
-                key: row.key,
-                address: row.address,
-                pin: row.pin,
-                protocols: row.protocols.clone(),
-            };
-            let now = Clock::system().now();
-            let life = life_of(&store, row, identity, &terms, now).await?;
-            ensure!(
-                life.membership(now).is_some(),
-                "{ip} is shown, but the store proves nothing: {row:?}"
-            );
+        let now = Clock::system().now();
+        let mut proven = BTreeMap::new();
+        for row in store.peers().await?.rows {
+            let life = life_of(&store, &row, &terms, now)
+                .await?
+                .context("a row of another key")?;
+            if let Some(until) = life.lease().filter(|_| life.membership(now).is_some()) {
+                proven.insert(row.address.ip(), until);
+            }
         }
         store.close().await;
-        Ok(())
+        Ok(proven)
     }
 }
 
@@ -254,6 +247,7 @@ async fn thirty_kills_lose_nothing_and_show_nothing_unproven() -> anyhow::Result
     let resolver = site.resolver();
     let seed = u64::from(std::process::id());
     let mut rng = StdRng::seed_from_u64(seed);
+    let mut restored = 0_usize;
     for round in 1..=30 {
         // A moment at random: right after the start, within an admission, between probes.
         let moment = Duration::from_millis(rng.random_range(0..700));
@@ -263,6 +257,10 @@ async fn thirty_kills_lose_nothing_and_show_nothing_unproven() -> anyhow::Result
             site.tail()
         );
         attester.kill()?;
+        let proven = site
+            .proven()
+            .await
+            .with_context(|| format!("round {round}, seed {seed}"))?;
         attester = site.serve()?;
         let first = first_answer(&resolver)
             .await
@@ -271,10 +269,26 @@ async fn thirty_kills_lose_nothing_and_show_nothing_unproven() -> anyhow::Result
             first.iter().all(|ip| good.contains(ip)),
             "round {round}, seed {seed}: {first:?} is shown"
         );
-        site.store_proves(&first)
-            .await
-            .with_context(|| format!("round {round}, seed {seed}"))?;
+        // Exactly what the store proves: nothing is shown that it does not prove, and nothing that it proves is lost.
+        for ip in &first {
+            ensure!(
+                proven.contains_key(ip),
+                "round {round}, seed {seed}: {ip} is shown, the store proves {proven:?}"
+            );
+        }
+        let now = Clock::system().now();
+        for (ip, until) in &proven {
+            ensure!(
+                *until <= now || first.contains(ip),
+                "round {round}, seed {seed}: {ip} is lost: {first:?}"
+            );
+        }
+        restored += usize::from(!first.is_empty());
     }
+    ensure!(
+        restored >= 10,
+        "only {restored} of 30 restarts had anything to restore: seed {seed}"
+    );
     site.wait_rotation(&[1, 2]).await?;
     site.wait_row(3, "kept out", |row| row.standing != "verified" && row.reason.is_some())
         .await

@@ -22,19 +22,34 @@ struct Step {
 #[ignore = "needs dig, which tests/setup.sh installs, and the default ports"]
 async fn by_hand_works_as_it_is_written() -> anyhow::Result<()> {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?;
-    let section = readme.split("\n## By hand\n").nth(1).context("the README has a section By hand")?;
+    let section = readme
+        .split("\n## By hand\n")
+        .nth(1)
+        .context("the README has a section By hand")?;
     let steps = steps(section.split("\n## ").next().unwrap_or_default());
     ensure!(steps.len() >= 8, "only {} commands were found", steps.len());
     let folder = tempfile::tempdir()?;
     let programs = Program::Attester.path()?;
-    let path = format!("{}:{}", programs.parent().context("a folder")?.display(), std::env::var("PATH")?);
+    let path = format!(
+        "{}:{}",
+        programs.parent().context("a folder")?.display(),
+        std::env::var("PATH")?
+    );
     let mut servers = Vec::new();
     for step in steps {
         let log = folder.path().join(format!("output{}", servers.len()));
         if step.command.starts_with("attester serve") || step.command.starts_with("peer-agent run") {
             servers.push(Server::start(&step.command, folder.path(), &path, &log)?);
-            let word = if step.command.starts_with("attester") { "ready" } else { "verified" };
-            until(|| Ok(fs::read_to_string(&log)?.contains(word)), &format!("{} says {word}", step.command)).await?;
+            let word = if step.command.starts_with("attester") {
+                "ready"
+            } else {
+                "verified"
+            };
+            until(
+                || Ok(fs::read_to_string(&log)?.contains(word)),
+                &format!("{} says {word}", step.command),
+            )
+            .await?;
             continue;
         }
         let run = || -> anyhow::Result<bool> {
@@ -59,7 +74,10 @@ fn steps(section: &str) -> Vec<Step> {
         if line.starts_with("```") {
             inside = line == "```console";
         } else if let Some(command) = line.strip_prefix("$ ").filter(|_| inside) {
-            steps.push(Step { command: command.to_owned(), shown: Vec::new() });
+            steps.push(Step {
+                command: command.to_owned(),
+                shown: Vec::new(),
+            });
         } else if let Some(step) = steps.last_mut().filter(|_| inside) {
             step.shown.push(line.to_owned());
         }
@@ -71,7 +89,11 @@ fn steps(section: &str) -> Vec<Step> {
 
 fn shell(command: &str, folder: &Path, path: &str) -> Command {
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("exec {command}")]).current_dir(folder).env("PATH", path).stdin(Stdio::null());
+    shell
+        .args(["-c", &format!("exec {command}")])
+        .current_dir(folder)
+        .env("PATH", path)
+        .stdin(Stdio::null());
     shell
 }
 
@@ -93,7 +115,11 @@ struct Server(Child);
 impl Server {
     fn start(command: &str, folder: &Path, path: &str, log: &Path) -> anyhow::Result<Self> {
         let file = fs::File::create(log)?;
-        let child = shell(command, folder, path).stdout(file.try_clone()?).stderr(file).process_group(0).spawn()?;
+        let child = shell(command, folder, path)
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .process_group(0)
+            .spawn()?;
         Ok(Self(child))
     }
 }
@@ -125,13 +151,18 @@ fn the_table_of_hostile_peers_is_current() -> anyhow::Result<()> {
             Fate::Suspended(_) => "admitted, then suspended",
             Fate::Dismissed => "dismissed: its session is ended",
         };
-        let reason = fate.reason().map_or_else(String::new, |reason| format!("`{}`", reason.code()));
+        let reason = fate
+            .reason()
+            .map_or_else(String::new, |reason| format!("`{}`", reason.code()));
         table.push_str(&format!("| {} | {becomes} | {reason} |\n", behaviour.name()));
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("HOSTILE.md");
     if std::env::var_os("UPDATE_GENERATED").is_some() {
         fs::write(&path, &table)?;
     }
-    ensure!(fs::read_to_string(&path)? == table, "HOSTILE.md is not current: UPDATE_GENERATED=1 cargo test -p tests --test e2e hostile");
+    ensure!(
+        fs::read_to_string(&path)? == table,
+        "HOSTILE.md is not current: UPDATE_GENERATED=1 cargo test -p tests --test e2e hostile"
+    );
     Ok(())
 }

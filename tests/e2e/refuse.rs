@@ -70,7 +70,6 @@ async fn an_address_that_somebody_else_claims_is_never_dialled() {
 /// Who registers somebody else's server from the same public address (behind one router, say) cannot prove it, and does not keep
 /// its owner out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "until B6"]
 async fn a_squatter_does_not_keep_an_honest_peer_out() {
     harness::logs();
     let cluster = Cluster::start(Options::quick()).await.unwrap();
@@ -229,8 +228,6 @@ async fn at_least_sessions(peer: &Peer, count: usize) {
 async fn refused(reasons: impl Fn(attester::model::Reason) -> bool) {
     let wanted = |behaviour: &Behaviour| match behaviour.fate() {
         // A squatter needs another's server: it has a test of its own.
-        // until B7
-        _ if *behaviour == Behaviour::Hoards => false,
         Fate::Refused(reason) | Fate::Doubted(reason) => *behaviour != Behaviour::Squats && reasons(reason),
         _ => false,
     };

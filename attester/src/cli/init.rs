@@ -119,9 +119,10 @@ impl Init {
             {edit}\
             \x20 attester check-config{here}\n\
             \x20 attester serve{here}\n\
-            \x20 peer-agent init --attester {attester} --root {root}   # for each peer; the rotation's port is {rotation_port}\n\
+            \x20 peer-agent init --state peer1 --attester {attester} --root {root} --address {address}:{rotation_port}\n\
             \x20 dig @127.0.0.1 -p {port} {rotation}\n",
             keys = config.keys_folder().display(),
+            address = if self.local { "127.77.1.1" } else { "PUBLIC_IP" },
             rotation_port = config.dns.rotation_port,
             port = config.dns.listen.port(),
             rotation = config.dns.rotation,

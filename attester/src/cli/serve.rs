@@ -29,7 +29,7 @@ async fn run(config: &Config) -> Result<ExitCode, Failure> {
     let rng = StdRng::try_from_rng(&mut rand::rngs::SysRng)
         .map_err(|source| Failure::state("the system gives no random numbers", source))?;
     // Boxed: the futures of a whole attester are large.
-    let app = Box::pin(App::bind(config, Clock::system(), rng)).await;
+    let app = Box::pin(App::bind(config, Clock::steady(), rng)).await;
     let app = app.map_err(|source| Failure::State { source: source.into() })?;
     show::print(&ready(app.addresses(), &app.root().to_string()))?;
     let mut running = Box::pin(app.run(token.clone()));

@@ -82,13 +82,25 @@ fn a_failure_breaks_the_streak_and_two_refuse() {
 #[test]
 fn failures_before_membership_add_up() {
     let round = |life: Life, second: u64| {
-        let life = prove(prove(life, Protocol::Enproxy, 1024, second), Protocol::Connect, 1024, second + 2);
+        let life = prove(
+            prove(life, Protocol::Enproxy, 1024, second),
+            Protocol::Connect,
+            1024,
+            second + 2,
+        );
         fail(life, Reason::Goodput, second + 4)
     };
     let life = round(round(named(), 0), 10);
-    assert_eq!((life.standing().name(), life.last().unwrap().reason), ("refused", Reason::Goodput));
+    assert_eq!(
+        (life.standing().name(), life.last().unwrap().reason),
+        ("refused", Reason::Goodput)
+    );
     let life = prove(prove(life, Protocol::Enproxy, 1024, 20), Protocol::Connect, 1024, 22);
-    assert_eq!(prove(life, Protocol::Enproxy, LARGE, 24).standing().name(), "verified", "whoever mends its line gets in");
+    assert_eq!(
+        prove(life, Protocol::Enproxy, LARGE, 24).standing().name(),
+        "verified",
+        "whoever mends its line gets in"
+    );
 }
 
 #[test]
@@ -191,7 +203,10 @@ fn a_restart_restores_what_the_evidence_proves_and_nothing_more() {
     };
     assert_eq!(without(all(), at(302, 0)), Reason::LeaseLapsed);
     assert_eq!(without(vec![], at(100, 0)), Reason::EvidenceInvalid);
-    assert_eq!(without(vec![stored(Protocol::Enproxy, LARGE, 0)], at(100, 0)), Reason::EvidenceInvalid);
+    assert_eq!(
+        without(vec![stored(Protocol::Enproxy, LARGE, 0)], at(100, 0)),
+        Reason::EvidenceInvalid
+    );
 }
 
 #[derive(Clone, Debug)]

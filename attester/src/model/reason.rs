@@ -237,7 +237,12 @@ mod tests {
             .iter()
             .map(|reason| {
                 let blame = format!("{:?}", reason.blame()).to_lowercase();
-                format!("| `{}` | {} | {blame} | {} |", reason.code(), reason.phase(), reason.remedy())
+                format!(
+                    "| `{}` | {} | {blame} | {} |",
+                    reason.code(),
+                    reason.phase(),
+                    reason.remedy()
+                )
             })
             .collect();
         for (row, line) in rows.iter().zip(&listed) {

@@ -1,6 +1,8 @@
 //! Registrations: a stranger is neither named nor stored before its TLS key was seen at the address that it claims.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
+
+use proto::ids::PeerId;
 
 use crate::{
     decide::{Event, Life},
@@ -8,7 +10,7 @@ use crate::{
     session::{Register, Registered},
 };
 
-use super::{Core, Report, held_by_another, member::Member};
+use super::{Core, REACH_PER_SOURCE, Report, held_by_another, member::Member};
 
 /// A registration and whether its address answers with its key.
 pub(super) struct Reached {
@@ -36,13 +38,29 @@ impl Core {
             return self.reject(register, &Reason::AttesterFull.into());
         }
         let Ok(permit) = Arc::clone(&self.reach).try_acquire_owned() else {
-            return self.reject(register, &Finding::new(Reason::AttesterFull, "too many registrations at once"));
+            return self.reject(
+                register,
+                &Finding::new(Reason::AttesterFull, "too many registrations at once"),
+            );
         };
+        let source = register.source.ip().to_canonical();
+        let reaching = self.reaching.entry(source).or_default();
+        if *reaching >= REACH_PER_SOURCE {
+            return self.reject(
+                register,
+                &Finding::new(Reason::AttesterFull, "too many registrations from this address"),
+            );
+        }
+        *reaching += 1;
         let (kit, reports) = (Arc::clone(&self.kit), self.reports.clone());
-        self.tasks.spawn(async move {
+        self.spawn(async move {
             let result = kit.prober.check_key(identity.address, identity.pin).await;
             drop(permit);
-            let reached = Reached { register, identity, result };
+            let reached = Reached {
+                register,
+                identity,
+                result,
+            };
             // The loop has ended: the session ends with it.
             let _ = reports.send(Report::Reached(Box::new(reached))).await;
         });
@@ -50,25 +68,51 @@ impl Core {
 
     /// The address answered, or did not: the peer is seated, or told why not.
     pub(super) async fn reached(&mut self, reached: Reached) {
-        let Reached { register, identity, result } = reached;
+        let Reached {
+            register,
+            identity,
+            result,
+        } = reached;
+        self.reached_from(register.source.ip().to_canonical());
         let now = self.kit.clock.now();
         let held = held_by_another(self, &identity, now);
         if let Some(finding) = result.err().or(held) {
             return self.reject(register, &finding);
         }
+        // It may have hung up while somebody was on the way: then its end was told before it had a seat.
+        if !register.handle.is_live() {
+            return self.reject(register, &Reason::NoSession.into());
+        }
+        let newer = self
+            .roster
+            .by_peer(&identity.id())
+            .is_some_and(|seated| seated.id() > register.handle.id());
+        if newer {
+            let finding = Finding::new(Reason::RegistrationSession, "a newer session of this key was faster");
+            return self.reject(register, &finding);
+        }
+        if !self.members.contains_key(&identity.id()) && !self.make_room(identity.address.ip()).await {
+            let finding = Finding::new(
+                Reason::AttesterFull,
+                "too many peers at this address are not proven yet",
+            );
+            return self.reject(register, &finding);
+        }
         let register = *register;
         let (id, address) = (identity.id(), identity.address);
-        self.displace(&identity).await;
-
         let mut member = match self.members.remove(&id) {
             Some(mut known) if known.life.identity() == &identity => {
                 known.life = known.life.after(Event::Returned, now, &self.kit.policy.rules);
                 known
             }
             Some(other) => {
-                self.addresses.remove(&other.life.identity().address);
+                self.release_address(&other, &id);
                 self.unlist(&other, &id);
-                Member { first_seen: other.first_seen, probed: other.probed, ..Member::new(Life::registered(identity), now) }
+                Member {
+                    first_seen: other.first_seen,
+                    probed: other.probed,
+                    ..Member::new(Life::registered(identity), now)
+                }
             }
             None => Member::new(Life::registered(identity), now),
         };
@@ -84,9 +128,14 @@ impl Core {
         member.admitted = member.admitted && member.life.membership(now).is_some();
         let recorded = self.kit.store.record_peer(&member.row()).await;
         let recorded = self.note_store(recorded);
-        let own_name = self.kit.policy.zone.own_name(&member.life).map(|name| name.to_string()).unwrap_or_default();
+        let own_name = self
+            .kit
+            .policy
+            .zone
+            .own_name(&member.life)
+            .map(|name| name.to_string())
+            .unwrap_or_default();
         self.members.insert(id.clone(), member);
-        self.addresses.insert(address, id.clone());
         if !recorded {
             let finding = Finding::new(Reason::AttesterFailed, "the registration could not be kept");
             let _ = register.answer.send(Err(finding));
@@ -96,22 +145,81 @@ impl Core {
         let session = register.handle.id();
         self.roster.seat(register.handle, address);
         // A session that ended meanwhile reports its end by itself.
-        let _ = register.answer.send(Ok(Registered { peer_id: id.clone(), own_name }));
+        let _ = register.answer.send(Ok(Registered {
+            peer_id: id.clone(),
+            own_name,
+        }));
         self.begin_naming(&id, session);
         self.schedule(&id);
     }
 
-    /// Retires whoever held the address of `identity` before, if it was somebody else.
-    async fn displace(&mut self, identity: &Identity) {
-        let Some(holder) = self.addresses.get(&identity.address).cloned() else { return };
-        if holder != identity.id() {
-            self.transition(&holder, Event::AddressTaken).await;
-            self.schedule(&holder);
-            self.addresses.remove(&identity.address);
+    fn reached_from(&mut self, source: IpAddr) {
+        if let Some(reaching) = self.reaching.get_mut(&source) {
+            *reaching = reaching.saturating_sub(1);
+            if *reaching == 0 {
+                self.reaching.remove(&source);
+            }
         }
     }
 
-    fn unlist(&mut self, member: &Member, id: &proto::ids::PeerId) {
+    /// Gives the address of a peer that was just admitted to it: whoever else registered it never carried anything there.
+    pub(super) async fn take_address(&mut self, id: &PeerId) {
+        let Some(address) = self.members.get(id).map(|member| member.life.identity().address) else {
+            return;
+        };
+        let others: Vec<PeerId> = self
+            .members
+            .iter()
+            .filter(|(other, member)| *other != id && member.life.identity().address == address)
+            .map(|(other, _)| other.clone())
+            .collect();
+        for other in others {
+            self.transition(&other, Event::AddressTaken).await;
+            if let Some(session) = self.roster.by_peer(&other) {
+                session.close(&Reason::AddressHeld.into());
+            }
+            self.drop_member(&other);
+        }
+        self.addresses.insert(address, id.clone());
+    }
+
+    /// Whether one more unproven peer may be at `ip`. Of those that are gone the one that was gone longest makes room, and
+    /// nothing of it stays: what a stranger can fill memory and disk with is bounded by the addresses that it has.
+    async fn make_room(&mut self, ip: IpAddr) -> bool {
+        let now = self.kit.clock.now();
+        let unproven =
+            |member: &&Member| member.life.identity().address.ip() == ip && member.life.membership(now).is_none();
+        if self.members.values().filter(unproven).count() < UNPROVEN_PER_ADDRESS {
+            return true;
+        }
+        let gone = self
+            .members
+            .iter()
+            .filter(|(id, member)| unproven(member) && member.busy.is_none() && self.roster.by_peer(id).is_none())
+            .min_by_key(|(_, member)| member.last_seen)
+            .map(|(id, _)| id.clone());
+        let Some(gone) = gone else { return false };
+        self.drop_member(&gone);
+        let forgotten = self.kit.store.forget(&gone).await;
+        self.note_store(forgotten)
+    }
+
+    /// Takes a peer out of memory.
+    pub(super) fn drop_member(&mut self, id: &PeerId) {
+        if let Some(member) = self.members.remove(id) {
+            self.unlist(&member, id);
+            self.release_address(&member, id);
+        }
+    }
+
+    fn release_address(&mut self, member: &Member, id: &PeerId) {
+        let address = member.life.identity().address;
+        if self.addresses.get(&address) == Some(id) {
+            self.addresses.remove(&address);
+        }
+    }
+
+    fn unlist(&mut self, member: &Member, id: &PeerId) {
         if let Some(moment) = member.on_agenda {
             self.agenda.remove(&(moment, id.clone()));
         }
@@ -124,3 +232,6 @@ impl Core {
         let _ = register.answer.send(Err(finding.clone()));
     }
 }
+
+/// Peers without membership that one address may have.
+const UNPROVEN_PER_ADDRESS: usize = 8;

@@ -4,12 +4,7 @@ use proto::time::Timestamp;
 use rand::rngs::StdRng;
 
 use super::{Policy, probe::Errand};
-use crate::{
-    decide::Life,
-    plan,
-    session::SessionHandle,
-    store::PeerRow,
-};
+use crate::{decide::Life, plan, session::SessionHandle, store::PeerRow};
 
 /// One known peer.
 pub(super) struct Member {
@@ -24,6 +19,8 @@ pub(super) struct Member {
     pub(super) admitted: bool,
     /// The probe under way, by the number of its errand.
     pub(super) busy: Option<u64>,
+    /// Its probe is due and waits for a place.
+    pub(super) queued: bool,
     /// When its last probe ended.
     pub(super) probed: Timestamp,
     /// Its next probe, once that was chosen.
@@ -43,6 +40,7 @@ impl Member {
             last_seen: now,
             admitted: false,
             busy: None,
+            queued: false,
             probed: Timestamp::default(),
             due: None,
             on_agenda: None,
@@ -109,7 +107,11 @@ impl Member {
             protocols: identity.protocols.clone(),
             standing: self.life.standing().name().to_owned(),
             reason: self.life.last().map(|finding| finding.reason),
-            detail: self.life.last().map(|finding| finding.detail().to_owned()).unwrap_or_default(),
+            detail: self
+                .life
+                .last()
+                .map(|finding| finding.detail().to_owned())
+                .unwrap_or_default(),
             first_seen: self.first_seen,
             last_seen: self.last_seen,
             lease_until: self.life.lease(),

@@ -20,10 +20,12 @@ impl Core {
         if !matches!(member.life.standing(), Standing::Registered) {
             return;
         }
-        let Ok(name) = self.kit.policy.zone.own_name(&member.life) else { return };
+        let Ok(name) = self.kit.policy.zone.own_name(&member.life) else {
+            return;
+        };
         let addresses = BTreeSet::from([member.life.identity().address.ip()]);
         let (kit, reports, peer) = (Arc::clone(&self.kit), self.reports.clone(), id.clone());
-        self.tasks.spawn(async move {
+        self.spawn(async move {
             let deadline = Instant::now() + SHOWN_WITHIN;
             let published = kit.publication.wait_published(generation, deadline).await;
             let shown = match published {

@@ -134,17 +134,26 @@ impl Trial {
             connect_token: errand.connect_token.clone(),
             host: Some(errand.own_name.to_string()),
         };
-        let mut exchange = kit.prober.exchange(&target, &job, self.watch.clone(), &mut errand.rng).await;
+        let mut exchange = kit
+            .prober
+            .exchange(&target, &job, self.watch.clone(), &mut errand.rng)
+            .await;
         self.watch = exchange.watch.clone();
         if let Some(finding) = exchange.failure.take() {
             return Err(explain(kit, finding, &question.claim.nonce, &exchange));
         }
         let answered_by_itself = Answer::of(&exchange.received).statement.is_err();
         if answered_by_itself && kit.arrivals.redeemed(&question.claim.nonce).is_none() {
-            return Err(Finding::new(Reason::NotForwarded, "the answer is not the destination's"));
+            return Err(Finding::new(
+                Reason::NotForwarded,
+                "the answer is not the destination's",
+            ));
         }
         let Some(ticket) = ticket else {
-            return Err(Finding::new(Reason::NoSession, "it still carries traffic, but nobody can sign for it"));
+            return Err(Finding::new(
+                Reason::NoSession,
+                "it still carries traffic, but nobody can sign for it",
+            ));
         };
         let (receipt, arrived) = ticket.receipt(Instant::now() + kit.policy.receipt_within).await?;
         self.watch.note(Phase::Receipt);
@@ -174,7 +183,9 @@ impl Trial {
         question: &Question,
         job: &Job,
     ) -> Result<Option<Ticket>, Finding> {
-        let Some(session) = &errand.session else { return Ok(None) };
+        let Some(session) = &errand.session else {
+            return Ok(None);
+        };
         let claim = &question.claim;
         let announcement = Announcement {
             issuer: claim.issuer,
@@ -204,22 +215,21 @@ impl Trial {
             .await
             .map_err(|error| Finding::new(Reason::ResolveFailed, error.to_string()))?;
         if !addresses.contains(&registered.ip()) {
-            return Err(Finding::new(Reason::ResolveFailed, format!("{} does not show the peer", errand.own_name)));
+            return Err(Finding::new(
+                Reason::ResolveFailed,
+                format!("{} does not show the peer", errand.own_name),
+            ));
         }
         self.watch.note(Phase::Resolve);
         Ok(registered)
     }
 
     /// Signs what the prober saw, and takes the origin's statement out of the answer.
-    fn observe(
-        &mut self,
-        kit: &Kit,
-        errand: &Errand,
-        question: &Question,
-        exchange: &Exchange,
-    ) -> Result<(), Finding> {
+    fn observe(&mut self, kit: &Kit, errand: &Errand, question: &Question, exchange: &Exchange) -> Result<(), Finding> {
         let answer = Answer::of(&exchange.received);
-        let pin = exchange.pin.ok_or_else(|| Finding::new(Reason::AttesterFailed, "an exchange without a TLS key"))?;
+        let pin = exchange
+            .pin
+            .ok_or_else(|| Finding::new(Reason::AttesterFailed, "an exchange without a TLS key"))?;
         let now = kit.clock.now().seconds();
         let observation = Observation {
             issuer: kit.keys().prober.public().thumbprint(),
@@ -245,7 +255,11 @@ impl Trial {
         };
         self.evidence.observation = Some(Blob(sign(&observation, &kit.keys().prober).map_err(own_claim)?));
         // A missing statement is the verifier's to name, after V0 and V1.
-        self.evidence.statement = answer.statement.ok().filter(|bytes| bytes.len() <= proto::cbor::MAX_BYTES).map(Blob);
+        self.evidence.statement = answer
+            .statement
+            .ok()
+            .filter(|bytes| bytes.len() <= proto::cbor::MAX_BYTES)
+            .map(Blob);
         Ok(())
     }
 }
@@ -255,7 +269,10 @@ fn explain(kit: &Kit, finding: Finding, nonce: &Nonce, exchange: &Exchange) -> F
     let arrived = kit.arrivals.redeemed(nonce).is_some();
     match finding.reason {
         Reason::Truncated | Reason::Overlong | Reason::CompleteTimeout if !arrived && exchange.sent > 0 => {
-            Finding::new(Reason::NotForwarded, format!("{} bytes came back", exchange.received.len()))
+            Finding::new(
+                Reason::NotForwarded,
+                format!("{} bytes came back", exchange.received.len()),
+            )
         }
         _ => finding,
     }
@@ -267,8 +284,15 @@ async fn control(kit: &Kit, rng: &mut StdRng) -> Result<(), Finding> {
     let trouble = |detail: String| Finding::new(Reason::ControlFailed, detail);
     let subject = kit.keys().prober.public().thumbprint();
     let (probe, nonce) = (ProbeId::random(rng), Nonce::random(rng));
-    let question = challenge(kit, subject, probe, nonce, kit.policy.pace.liveness_body, kit.clock.now())
-        .map_err(|error| trouble(error.to_string()))?;
+    let question = challenge(
+        kit,
+        subject,
+        probe,
+        nonce,
+        kit.policy.pace.liveness_body,
+        kit.clock.now(),
+    )
+    .map_err(|error| trouble(error.to_string()))?;
     let job = Job {
         protocol: Protocol::Connect,
         destination: kit.destination.clone(),
@@ -297,15 +321,23 @@ async fn control_address(kit: &Kit) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     let destination = kit.destination.as_str();
-    let mut found = tokio::net::lookup_host(destination).await.map_err(|error| format!("{destination}: {error}"))?;
+    let mut found = tokio::net::lookup_host(destination)
+        .await
+        .map_err(|error| format!("{destination}: {error}"))?;
     found.next().ok_or_else(|| format!("{destination} has no address"))
 }
 
 fn check_control(kit: &Kit, statement: &[u8], nonce: &Nonce, body: Digest) -> Result<(), ClaimError> {
     let signed = Signed::<Statement>::parse(statement)?;
     let key = kit.keys().keyset.key(Role::Origin, signed.key_id(), kit.clock.now())?;
-    let statement = signed.verify(&key)?.at(kit.clock.now(), kit.policy.demands.clock_tolerance)?;
-    if statement.nonce == *nonce && statement.body_digest == body { Ok(()) } else { Err(ClaimError::WrongKey) }
+    let statement = signed
+        .verify(&key)?
+        .at(kit.clock.now(), kit.policy.demands.clock_tolerance)?;
+    if statement.nonce == *nonce && statement.body_digest == body {
+        Ok(())
+    } else {
+        Err(ClaimError::WrongKey)
+    }
 }
 
 fn challenge(

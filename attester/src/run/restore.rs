@@ -26,17 +26,19 @@ impl Core {
         let now = self.kit.clock.now();
         for row in loaded.rows {
             let id = row.id.clone();
-            let identity = Identity { key: row.key, address: row.address, pin: row.pin, protocols: row.protocols.clone() };
-            if identity.id() != id {
-                tracing::warn!(peer = %id, "a stored peer's key is not its own, so it is left out");
+            if now >= row.last_seen.plus(self.kit.policy.name_kept) || self.members.len() >= self.kit.policy.max_peers {
                 continue;
             }
-            let life = life_of(&self.kit.store, &row, identity, &self.terms(), now).await?;
+            let Some(life) = life_of(&self.kit.store, &row, &self.terms(), now).await? else {
+                continue;
+            };
             let mut member = Member::new(life, row.first_seen);
             member.last_seen = row.last_seen;
             member.probed = now;
             member.admitted = member.life.membership(now).is_some();
-            self.addresses.insert(row.address, id.clone());
+            if member.admitted {
+                self.addresses.insert(row.address, id.clone());
+            }
             self.members.insert(id.clone(), member);
             self.schedule(&id);
         }
@@ -47,13 +49,21 @@ impl Core {
 
     fn terms(&self) -> Terms {
         let policy = &self.kit.policy;
-        Terms { root: self.kit.keys().root_public, demands: policy.demands, rules: policy.rules }
+        Terms {
+            root: self.kit.keys().root_public,
+            demands: policy.demands,
+            rules: policy.rules,
+        }
     }
 
     /// The probes whose evidence a live lease rests on.
     fn leaned_on(&self) -> BTreeSet<ProbeId> {
         let now = self.kit.clock.now();
-        self.members.values().filter_map(|member| member.life.membership(now)).flat_map(|proof| proof.probes()).collect()
+        self.members
+            .values()
+            .filter_map(|member| member.life.membership(now))
+            .flat_map(|proof| proof.probes())
+            .collect()
     }
 
     /// Drops evidence that is too old or too much, now and then; never what a live lease rests on.
@@ -63,7 +73,11 @@ impl Core {
             return;
         }
         self.pruned = now;
-        let pruned = self.kit.store.prune(now, &self.kit.policy.retention, &self.leaned_on()).await;
+        let pruned = self
+            .kit
+            .store
+            .prune(now, &self.kit.policy.retention, &self.leaned_on())
+            .await;
         self.note_store(pruned);
     }
 
@@ -84,15 +98,8 @@ impl Core {
             return;
         }
         for id in &gone {
-            self.transition(id, decide::Event::Goodbye).await;
-            let Some(member) = self.members.remove(id) else { continue };
-            if let Some(moment) = member.on_agenda {
-                self.agenda.remove(&(moment, id.clone()));
-            }
-            let address = member.life.identity().address;
-            if self.addresses.get(&address) == Some(id) {
-                self.addresses.remove(&address);
-            }
+            self.transition(id, decide::Event::Forgotten).await;
+            self.drop_member(id);
         }
         self.publish();
     }
@@ -109,33 +116,38 @@ pub struct Terms {
     pub rules: Rules,
 }
 
-/// A peer's life after a restart: a member only if the store's evidence proves it anew, whatever the row says.
+/// A peer's life after a restart: a member only if the store's evidence proves it anew, whatever the row says; nobody at all
+/// when the row's key is not that of its id.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn life_of(
-    store: &Store,
-    row: &PeerRow,
-    identity: Identity,
-    terms: &Terms,
-    now: Timestamp,
-) -> Result<Life, StoreError> {
+pub async fn life_of(store: &Store, row: &PeerRow, terms: &Terms, now: Timestamp) -> Result<Option<Life>, StoreError> {
+    let identity = Identity {
+        key: row.key,
+        address: row.address,
+        pin: row.pin,
+        protocols: row.protocols.clone(),
+    };
+    if identity.id() != row.id {
+        tracing::warn!(peer = %row.id, "a stored peer's key is not its own, so it is left out");
+        return Ok(None);
+    }
     if row.standing != decide::VERIFIED {
-        return Ok(Life::registered(identity));
+        return Ok(Some(Life::registered(identity)));
     }
     let stored = store.recent_evidence(&row.id, EVIDENCE_LOOKED_AT).await?;
     let proofs = match proofs(stored, &identity, terms) {
         Ok(proofs) => proofs,
         Err(finding) => {
             tracing::warn!(peer = %row.id, %finding, "stored evidence does not verify again");
-            return Ok(Life::registered(identity));
+            return Ok(Some(Life::registered(identity)));
         }
     };
     let life = Life::restored(identity, proofs, now);
     if let Some(finding) = life.last() {
         tracing::info!(peer = %row.id, reason = %finding.reason, "membership not restored");
     }
-    Ok(life)
+    Ok(Some(life))
 }
 
 /// The newest proofs, as many as an admission takes and until they cover every protocol. One bad file among them and there

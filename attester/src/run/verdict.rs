@@ -22,7 +22,9 @@ impl Core {
         let now = self.kit.clock.now();
         let id = probed.peer.clone();
         self.origin_well = probed.origin_well.unwrap_or(self.origin_well);
-        let Some(mut member) = self.members.remove(&id) else { return };
+        let Some(mut member) = self.members.remove(&id) else {
+            return;
+        };
         member.busy = None;
         member.probed = now;
         if probed.receipt_arrived.is_some() {
@@ -30,7 +32,19 @@ impl Core {
         }
         let before = member.admitted && member.life.membership(now).is_some();
         let (outcome, finding) = outcome_of(&probed);
-        let Probed { probe, nonce, at, route, body, phases, mut evidence, receipt_arrived, clock_offset, result, .. } = probed;
+        let Probed {
+            probe,
+            nonce,
+            at,
+            route,
+            body,
+            phases,
+            mut evidence,
+            receipt_arrived,
+            clock_offset,
+            result,
+            ..
+        } = probed;
         let event = match result {
             Ok(proof) => Event::Proved(Box::new(proof)),
             Err(finding) if outcome == Outcome::Failed => Event::Failed(finding),
@@ -38,12 +52,23 @@ impl Core {
         };
         member.life = member.life.after(event, now, &self.kit.policy.rules);
 
-        let draft = Draft { outcome, finding: finding.as_ref(), receipt_arrived, clock_offset };
+        let draft = Draft {
+            outcome,
+            finding: finding.as_ref(),
+            receipt_arrived,
+            clock_offset,
+        };
         let claim = self.draft(&member.life, probe, &evidence, draft, now);
-        match sign(&claim, &self.kit.keys().attester) {
-            Ok(bytes) => evidence.verdict = Some(Blob(bytes)),
-            Err(error) => tracing::error!(%error, "a verdict cannot be signed"),
-        }
+        let signed = sign(&claim, &self.kit.keys().attester).and_then(|bytes| {
+            evidence.verdict = Some(Blob(bytes));
+            evidence.encode()
+        });
+        let evidence_bytes = signed.unwrap_or_else(|error| {
+            // Without evidence there is no membership: nothing could be checked again.
+            tracing::error!(%error, "a verdict cannot be written down");
+            member.life = Life::registered(member.life.identity().clone());
+            Vec::new()
+        });
         let row = ProbeRow {
             probe,
             peer: id.clone(),
@@ -52,14 +77,21 @@ impl Core {
             body,
             outcome,
             reason: finding.as_ref().map(|finding| finding.reason),
-            detail: finding.as_ref().map(|finding| finding.detail().to_owned()).unwrap_or_default(),
+            detail: finding
+                .as_ref()
+                .map(|finding| finding.detail().to_owned())
+                .unwrap_or_default(),
             phases,
             nonce,
-            evidence: evidence.encode().unwrap_or_default(),
+            evidence: evidence_bytes,
         };
         let stored = self.keep(&mut member, &row).await;
         let changed = before != member.admitted;
+        let admitted = member.admitted;
         self.members.insert(id.clone(), member);
+        if changed && admitted {
+            self.take_address(&id).await;
+        }
         if changed {
             self.publish();
         }
@@ -101,7 +133,10 @@ impl Core {
             issued_at: now.seconds(),
             probe,
             outcome: draft.outcome,
-            reason: draft.finding.map(|finding| finding.reason.code().to_owned()).unwrap_or_default(),
+            reason: draft
+                .finding
+                .map(|finding| finding.reason.code().to_owned())
+                .unwrap_or_default(),
             remedy: self.remedy(life, draft.finding),
             standing: life.standing().name().to_owned(),
             evidence: evidence.digests(),
@@ -118,9 +153,13 @@ impl Core {
         };
         match finding {
             Some(finding) => bounded(finding.remedy()),
-            None if life.lease().is_some() => {
-                self.kit.policy.zone.keeps_out(life).map(|reason: Reason| reason.remedy().to_owned()).unwrap_or_default()
-            }
+            None if life.lease().is_some() => self
+                .kit
+                .policy
+                .zone
+                .keeps_out(life)
+                .map(|reason: Reason| reason.remedy().to_owned())
+                .unwrap_or_default(),
             None => String::new(),
         }
     }

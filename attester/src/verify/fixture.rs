@@ -201,7 +201,7 @@ impl Probe {
             body: self.challenge.body_length,
             body_digest: Digest::of(&self.body),
             started: self.challenge.issued_at.start(),
-            phases: BTreeMap::from([(Phase::FirstByte.number(), 2_000), (Phase::Complete.number(), 102_000)]),
+            phases: BTreeMap::from([(Phase::Tls.number(), 2_000), (Phase::Complete.number(), 102_000)]),
             head_digest: Digest::of(&head),
         };
         (self.bend_observation)(&mut observation);

@@ -50,7 +50,10 @@ pub fn recheck(bytes: &[u8], root: &PublicKey, demands: Demands) -> Result<Reche
     if verdict.subject != proof.identity().key.thumbprint() || probe != Some(verdict.probe) {
         return Err(invalid("the verdict is about another peer or probe".to_owned()));
     }
-    Ok(Recheck { verdict, proof: Some(proof) })
+    Ok(Recheck {
+        verdict,
+        proof: Some(proof),
+    })
 }
 
 /// The verdict, signed by an attester key that was valid when it was signed.

@@ -16,10 +16,7 @@ use crate::model::{Finding, Reason};
 fn reason(bend: impl FnOnce(&mut Probe)) -> Reason {
     let mut probe = Probe::honest();
     bend(&mut probe);
-    probe
-        .check()
-        .expect_err("it was proved")
-        .reason
+    probe.check().expect_err("it was proved").reason
 }
 
 #[test]

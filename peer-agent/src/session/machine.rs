@@ -159,11 +159,13 @@ impl Machine {
                 retry: rejected.retry,
             }),
             // Before the keyset anybody may have said it, so it is only shown; the next try is as soon as ever.
-            (Self::AwaitKeyset(_) | Self::AwaitWelcome(..), Message::Rejected(rejected)) => Err(SessionError::Rejected {
-                code: plain(&rejected.code, 64),
-                remedy: plain(&rejected.remedy, 512),
-                retry: true,
-            }),
+            (Self::AwaitKeyset(_) | Self::AwaitWelcome(..), Message::Rejected(rejected)) => {
+                Err(SessionError::Rejected {
+                    code: plain(&rejected.code, 64),
+                    remedy: plain(&rejected.remedy, 512),
+                    retry: true,
+                })
+            }
             (Self::Registered(established), Message::Announcement(bytes)) => established.announcement(&bytes, now),
             (Self::Registered(established), Message::Verdict(bytes)) => established.verdict(&bytes, now),
             // After the goodbye: the attester had not read it yet.

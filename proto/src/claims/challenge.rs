@@ -44,6 +44,10 @@ impl Claim for Challenge {
     }
 
     fn validate(&self) -> Result<(), &'static str> {
-        if self.body_length > Self::MAX_BODY { Err("the body is longer than 4 MiB") } else { Ok(()) }
+        if self.body_length > Self::MAX_BODY {
+            Err("the body is longer than 4 MiB")
+        } else {
+            Ok(())
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! keyset: the root says which keys are valid now.
 
-
 use super::{Claim, KeyBytes, claim_map, text_enum};
 use crate::{
     error::ClaimError,
@@ -84,7 +83,11 @@ impl Claim for Keyset {
         if self.keys.is_empty() || self.keys.len() > Self::MAX_KEYS {
             return Err("a keyset lists 1 to 24 keys");
         }
-        if self.keys.iter().any(|entry| PublicKey::from_bytes(&entry.key.0).is_err()) {
+        if self
+            .keys
+            .iter()
+            .any(|entry| PublicKey::from_bytes(&entry.key.0).is_err())
+        {
             return Err("a key is weak or no Ed25519 key");
         }
         Ok(())

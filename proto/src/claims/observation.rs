@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-
 use super::{Claim, Protocol, claim_map, text_enum};
 use crate::{
     ids::{Address, Digest, Nonce, Pin, ProbeId, Thumbprint},
@@ -98,9 +97,10 @@ impl Observation {
         self.phases.get(&phase.number()).copied()
     }
 
-    /// Payload bytes per second between the first byte and the last; `None` when that cannot be told.
+    /// Bytes received per second, from the end of the handshake, when the request is handed over, to the last byte: what a
+    /// client waits for, so that hoarding the answer gains nothing. `None` when that cannot be told.
     pub fn goodput(&self) -> Option<u64> {
-        let first = self.phase_micros(Phase::FirstByte)?;
+        let first = self.phase_micros(Phase::Tls)?;
         let last = self.phase_micros(Phase::Complete)?;
         let micros = last.checked_sub(first)?.max(1);
         u64::try_from(u128::from(self.received) * 1_000_000 / u128::from(micros)).ok()

@@ -1,6 +1,5 @@
 //! receipt: the peer says what it carried.
 
-
 use super::{Claim, claim_map, text_enum};
 use crate::{
     ids::{Destination, Digest, Nonce, ProbeId, Thumbprint},
@@ -70,6 +69,10 @@ impl Claim for Receipt {
     }
 
     fn validate(&self) -> Result<(), &'static str> {
-        if self.issuer == self.subject { Ok(()) } else { Err("issuer and subject differ") }
+        if self.issuer == self.subject {
+            Ok(())
+        } else {
+            Err("issuer and subject differ")
+        }
     }
 }

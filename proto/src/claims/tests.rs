@@ -58,10 +58,18 @@ fn a_signed_claim_opens_with_its_key_inside_its_window_only() {
     assert_eq!(parse().key_id(), key(1).public().thumbprint());
 
     let timely = parse().verify(&key(1).public()).unwrap();
-    assert_eq!(timely.at(Timestamp::from_secs(1_019), Duration::ZERO).unwrap(), challenge(1024));
+    assert_eq!(
+        timely.at(Timestamp::from_secs(1_019), Duration::ZERO).unwrap(),
+        challenge(1024)
+    );
     assert!(matches!(parse().verify(&key(2).public()), Err(ClaimError::WrongKey)));
 
-    let at = |seconds, leeway| parse().verify(&key(1).public()).unwrap().at(Timestamp::from_secs(seconds), leeway);
+    let at = |seconds, leeway| {
+        parse()
+            .verify(&key(1).public())
+            .unwrap()
+            .at(Timestamp::from_secs(seconds), leeway)
+    };
     assert!(matches!(at(1_020, Duration::ZERO), Err(ClaimError::Expired { .. })));
     assert!(matches!(at(999, Duration::ZERO), Err(ClaimError::NotYet { .. })));
     assert!(at(999, Duration::from_secs(1)).is_ok());
@@ -71,7 +79,10 @@ fn a_signed_claim_opens_with_its_key_inside_its_window_only() {
 #[test]
 fn claims_are_not_taken_for_one_another() {
     let bytes = sign(&challenge(1024), &key(1)).unwrap();
-    assert!(matches!(Signed::<Statement>::parse(&bytes), Err(ClaimError::Type { .. })));
+    assert!(matches!(
+        Signed::<Statement>::parse(&bytes),
+        Err(ClaimError::Type { .. })
+    ));
     assert!(matches!(Signed::<Verdict>::parse(&bytes), Err(ClaimError::Type { .. })));
 }
 
@@ -98,12 +109,20 @@ fn every_flipped_bit_and_every_other_length_is_refused() {
 
 #[test]
 fn a_registration_speaks_only_for_its_own_key() {
-    let wrong_subject = Registration { subject: key(3).public().thumbprint(), ..registration() };
+    let wrong_subject = Registration {
+        subject: key(3).public().thumbprint(),
+        ..registration()
+    };
     assert!(matches!(sign(&wrong_subject, &key(2)), Err(ClaimError::Shape { .. })));
     let signed_by_another = sign(&registration(), &key(3)).unwrap();
-    let opened = Signed::<Registration>::parse(&signed_by_another).unwrap().verify_with_own_key();
+    let opened = Signed::<Registration>::parse(&signed_by_another)
+        .unwrap()
+        .verify_with_own_key();
     assert!(matches!(opened, Err(ClaimError::WrongKey)));
-    let noisy = Registration { software: "a\nb".to_owned(), ..registration() };
+    let noisy = Registration {
+        software: "a\nb".to_owned(),
+        ..registration()
+    };
     assert!(matches!(sign(&noisy, &key(2)), Err(ClaimError::Shape { .. })));
 }
 
@@ -120,17 +139,30 @@ fn keys_of_a_keyset_have_a_role_and_a_window() {
         expires: Seconds::new(2_000),
         not_before: Seconds::new(1_000),
         issued_at: Seconds::new(1_000),
-        keys: vec![entry(Role::Attester, 1, 1_000, 1_500), entry(Role::Origin, 4, 1_000, 2_000)],
+        keys: vec![
+            entry(Role::Attester, 1, 1_000, 1_500),
+            entry(Role::Origin, 4, 1_000, 2_000),
+        ],
     };
     let bytes = sign(&keyset, &key(9)).unwrap();
-    let keyset = Signed::<Keyset>::parse(&bytes).unwrap().verify(&key(9).public()).unwrap().dangerously_at_any_time();
+    let keyset = Signed::<Keyset>::parse(&bytes)
+        .unwrap()
+        .verify(&key(9).public())
+        .unwrap()
+        .dangerously_at_any_time();
     let id = key(1).public().thumbprint();
     assert!(keyset.key(Role::Attester, id, Timestamp::from_secs(1_499)).is_ok());
     assert!(keyset.key(Role::Attester, id, Timestamp::from_secs(1_500)).is_err());
     assert!(keyset.key(Role::Origin, id, Timestamp::from_secs(1_200)).is_err());
-    let full = Keyset { keys: vec![entry(Role::Prober, 5, 1, 2); Keyset::MAX_KEYS], ..keyset.clone() };
+    let full = Keyset {
+        keys: vec![entry(Role::Prober, 5, 1, 2); Keyset::MAX_KEYS],
+        ..keyset.clone()
+    };
     assert!(sign(&full, &key(9)).is_ok());
-    let over = Keyset { keys: vec![entry(Role::Prober, 5, 1, 2); Keyset::MAX_KEYS + 1], ..keyset };
+    let over = Keyset {
+        keys: vec![entry(Role::Prober, 5, 1, 2); Keyset::MAX_KEYS + 1],
+        ..keyset
+    };
     assert!(sign(&over, &key(9)).is_err());
 }
 
@@ -140,11 +172,20 @@ fn our_envelopes_are_cose_to_another_implementation() {
 
     let bytes = sign(&challenge(1024), &key(1)).unwrap();
     let cose = coset::CoseSign1::from_tagged_slice(&bytes).unwrap();
-    assert_eq!(cose.protected.header.alg, Some(coset::Algorithm::Assigned(iana::Algorithm::EdDSA)));
+    assert_eq!(
+        cose.protected.header.alg,
+        Some(coset::Algorithm::Assigned(iana::Algorithm::EdDSA))
+    );
     assert_eq!(cose.protected.header.key_id, key(1).public().thumbprint().as_bytes());
-    cose.verify_signature(b"", |signature, signed| key(1).public().verify(signed, signature.try_into().unwrap())).unwrap();
+    cose.verify_signature(b"", |signature, signed| {
+        key(1).public().verify(signed, signature.try_into().unwrap())
+    })
+    .unwrap();
     let claims = coset::cwt::ClaimsSet::from_slice(&cose.payload.unwrap());
-    assert_eq!(claims.unwrap().issuer.unwrap(), key(1).public().thumbprint().to_string());
+    assert_eq!(
+        claims.unwrap().issuer.unwrap(),
+        key(1).public().thumbprint().to_string()
+    );
 }
 
 proptest! {
@@ -165,13 +206,17 @@ proptest! {
 
 #[test]
 fn evidence_round_trips_and_leaves_out_what_is_absent() {
-    let one = Evidence { challenge: Some(Blob(sign(&challenge(5), &key(1)).unwrap())), ..Evidence::EMPTY };
+    let one = Evidence {
+        challenge: Some(Blob(sign(&challenge(5), &key(1)).unwrap())),
+        ..Evidence::EMPTY
+    };
     let bytes = one.encode().unwrap();
     assert_eq!(Evidence::decode(&bytes).unwrap(), one);
     assert_eq!(one.digests().len(), 1);
     let mut all = Evidence::EMPTY;
     let blob = Some(Blob(vec![0; 4096]));
-    (all.keyset, all.registration, all.announcement, all.challenge) = (blob.clone(), blob.clone(), blob.clone(), blob.clone());
+    (all.keyset, all.registration, all.announcement, all.challenge) =
+        (blob.clone(), blob.clone(), blob.clone(), blob.clone());
     (all.statement, all.observation, all.receipt, all.verdict) = (blob.clone(), blob.clone(), blob.clone(), blob);
     let full = all.encode().unwrap();
     assert!(full.len() <= Evidence::MAX_BYTES);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-
 use super::{Claim, claim_map, is_plain_text, text_enum};
 use crate::{
     ids::{Digest, ProbeId, Thumbprint},

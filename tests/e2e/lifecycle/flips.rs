@@ -6,11 +6,9 @@ use anyhow::{Context, ensure};
 use attester::{
     app,
     config::Config,
-    decide::Life,
-    model::Identity,
     records::Desired,
     run::restore::{Terms, life_of},
-    store::{PeerRow, Store},
+    store::Store,
     zone::{self, Shown, ZonePlan},
 };
 use proto::time::{Clock, Timestamp};
@@ -102,24 +100,11 @@ impl Case {
     async fn restores(&self) -> anyhow::Result<bool> {
         let mut lives = Vec::new();
         for row in self.store.peers().await?.rows {
-            lives.extend(self.life(&row).await?);
+            lives.extend(life_of(&self.store, &row, &self.terms, self.now).await?);
         }
         let shown = lives.iter().map(|life| Shown { life, admitted: true });
         let desired: Desired = zone::desired(shown, &self.zone, self.now);
         Ok(desired.rotation(&self.zone.rotation).is_some())
-    }
-
-    async fn life(&self, row: &PeerRow) -> anyhow::Result<Option<Life>> {
-        let identity = Identity {
-            key: row.key,
-            address: row.address,
-            pin: row.pin,
-            protocols: row.protocols.clone(),
-        };
-        if identity.id() != row.id {
-            return Ok(None);
-        }
-        Ok(Some(life_of(&self.store, row, identity, &self.terms, self.now).await?))
     }
 }
 

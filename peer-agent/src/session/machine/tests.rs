@@ -298,7 +298,10 @@ fn a_rejection_keeps_its_words_within_bounds() {
         retry: false,
     };
     let early = error(send(after_messages([]), Message::Rejected(long.clone())));
-    assert!(matches!(early, SessionError::Rejected { retry: true, .. }), "nobody is silenced by a stranger");
+    assert!(
+        matches!(early, SessionError::Rejected { retry: true, .. }),
+        "nobody is silenced by a stranger"
+    );
     let error = error(send(after_messages([keyset(), welcome()]), Message::Rejected(long)));
     assert_eq!((error.code().len(), error.remedy().len()), (64, 512));
     assert!(!error.remedy().contains('\u{7}'));

@@ -102,7 +102,10 @@ fn a_verdict_tells_the_host_and_only_its_own_counts() {
     );
 
     // A peer that is well, but that no rotation can hold, is told so without a reason against it.
-    let elsewhere = Verdict { remedy: "use port 443".to_owned(), ..later };
+    let elsewhere = Verdict {
+        remedy: "use port 443".to_owned(),
+        ..later
+    };
     let (_, effects) = send(at_registered(), message(&elsewhere, &attester())).unwrap();
     assert!(matches!(&effects[..], [Effect::Verdict(conclusion)]
         if conclusion.reason.is_none() && conclusion.remedy.as_deref() == Some("use port 443")));
