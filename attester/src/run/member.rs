@@ -75,9 +75,16 @@ impl Member {
         self.busy.is_none() && self.due.is_some_and(|due| due <= now)
     }
 
-    /// Brings the next probe forward, as far as the spacing between two probes allows.
+    /// Brings the next probe forward, as far as the time since the last one allows: who failed its way out gains less by
+    /// reconnecting than who is well.
     pub(super) fn hint(&mut self, now: Timestamp, policy: &Policy) {
-        self.due = Some(now.max(self.probed.plus(policy.pace.spacing)));
+        let out = self.life.strikes() >= policy.rules.strikes;
+        let gap = if out {
+            policy.pace.interval / 4
+        } else {
+            policy.pace.spacing
+        };
+        self.due = Some(now.max(self.probed.plus(gap)));
     }
 
     /// What the next probe needs.
