@@ -198,7 +198,7 @@ fn init_writes_private_files_once() {
         "wrote attester.toml",
         &format!("pin: {root}"),
         "attester serve",
-        &format!("peer-agent init --attester 127.0.0.1:7443 --root {root}"),
+        &format!("peer-agent init --state peer1 --attester 127.0.0.1:7443 --root {root}"),
         "dig @127.0.0.1 -p 7053 roundrobin.peers.test",
     ] {
         assert!(ran.out.contains(line), "{line:?} in {}", ran.out);

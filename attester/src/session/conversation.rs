@@ -68,7 +68,8 @@ impl Conversation {
                 self.tell_goodbye(paused).await;
                 (None, EndedBy::Agent, None)
             }
-            Leaving::Ended(last) => (Some(last), EndedBy::Attester, Some(How::Dismissed)),
+            // The agent brought it about by what it sent: who breaks a session off in the middle of a probe has failed it.
+            Leaving::Ended(last) => (Some(last), EndedBy::Agent, Some(How::Dismissed)),
             // A refused registration is the core's own doing: there is no end to tell it of.
             Leaving::Over if self.link.is_refused() => (None, EndedBy::Refusal, None),
             Leaving::Over => (None, EndedBy::Attester, Some(How::Dismissed)),
