@@ -44,7 +44,15 @@ impl Program {
         static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
         let folder = FOLDER.get_or_init(|| build().map_err(|error| format!("{error:#}")));
         match folder {
-            Ok(folder) => Ok(folder.join(format!("{}{}", self.name(), env::consts::EXE_SUFFIX))),
+            Ok(folder) => {
+                let path = folder.join(format!("{}{}", self.name(), env::consts::EXE_SUFFIX));
+                ensure!(
+                    path.exists(),
+                    "cargo did not build {}: its package needs an integration test",
+                    path.display()
+                );
+                Ok(path)
+            }
             Err(error) => Err(anyhow::anyhow!("the programs cannot be built: {error}")),
         }
     }
