@@ -13,9 +13,10 @@
 //! }
 //! ```
 //! ```compile_fail,E0451
-//! # fn identity() -> attester::model::Identity { todo!() }
 //! // Its fields are private: it cannot be constructed.
-//! let forged = attester::verify::Verified { identity: identity(), routes: Default::default(), goodput: None };
+//! fn forged(identity: attester::model::Identity) -> attester::verify::Verified {
+//!     attester::verify::Verified { identity, routes: Default::default(), goodput: None }
+//! }
 //! ```
 //! ```compile_fail,E0451
 //! // Nor from the parts of another one.
