@@ -13,6 +13,7 @@ use crate::{
     ids::{Digest, Thumbprint},
     key::{PublicKey, SigningKey},
     time::Timestamp,
+    version,
 };
 
 /// A claim of the right type and form whose signature nobody has checked.
@@ -31,9 +32,12 @@ impl<T: Claim> Signed<T> {
     pub fn parse(bytes: &[u8]) -> Result<Self, ClaimError> {
         let envelope = Envelope::parse(bytes)?;
         if envelope.typ != T::TYP {
-            return Err(ClaimError::Type {
-                expected: T::TYP,
-                found: envelope.typ,
+            return Err(match version::of_typ(&envelope.typ, T::NAME) {
+                Some(found) => ClaimError::Version { claim: T::NAME, found },
+                None => ClaimError::Type {
+                    expected: T::TYP,
+                    found: envelope.typ,
+                },
             });
         }
         let claim: T = cbor::decode(&envelope.payload, T::NAME)?;
@@ -119,6 +123,11 @@ impl<T: Claim> Timely<T> {
             });
         }
         Ok(self.0)
+    }
+
+    /// The claim, for checks of this crate that come before the window.
+    pub(crate) const fn unchecked(&self) -> &T {
+        &self.0
     }
 
     /// The claim, whether or not its window has passed: for listings of the past.

@@ -47,6 +47,20 @@ pub enum ClaimError {
         /// The `typ` found.
         found: String,
     },
+    /// The claim expected, but of a protocol version that this program does not speak.
+    #[error(
+        "a {claim} of protocol version {found}, and this program speaks {}: update the older side",
+        crate::version::listed(crate::version::SPOKEN)
+    )]
+    Version {
+        /// The claim expected.
+        claim: &'static str,
+        /// The version found.
+        found: u64,
+    },
+    /// Successions that do not belong together.
+    #[error("the successions do not hold: {0}")]
+    Succession(&'static str),
     /// Signed by another key than the one expected.
     #[error("signed by another key than expected")]
     WrongKey,

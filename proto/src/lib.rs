@@ -12,6 +12,7 @@ pub mod key;
 pub mod probe;
 pub mod time;
 pub mod tunnel;
+pub mod version;
 
 #[expect(
     missing_docs,

@@ -312,7 +312,7 @@ fn welcome() -> Welcome {
         session: NONCE,
         channel_binding: BINDING,
         server_time: TIME,
-        versions: vec![Welcome::VERSION],
+        versions: proto::version::SPOKEN.to_vec(),
     }
 }
 

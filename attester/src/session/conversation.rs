@@ -11,6 +11,7 @@ use proto::{
     ids::{Nonce, PeerId, ProbeId},
     key::SigningKey,
     time::Timestamp,
+    version,
 };
 use tokio::{
     sync::oneshot,
@@ -303,7 +304,7 @@ fn welcome(key: &SigningKey, session: Nonce, connection: &Connection, now: Times
         session,
         channel_binding: connection.binding,
         server_time: now,
-        versions: vec![Welcome::VERSION],
+        versions: version::SPOKEN.to_vec(),
     };
     sign(&welcome, key)
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io};
 
-use proto::ClaimError;
+use proto::{ClaimError, version};
 
 use crate::config::Endpoint;
 
@@ -31,8 +31,12 @@ pub(crate) enum SessionError {
     Welcome(#[source] ClaimError),
     #[error("something relays the connection between this peer and the attester: their channel bindings differ")]
     Relay,
-    #[error("the attester speaks the protocol versions {offered:?}, this program only {ours}")]
-    Version { offered: Vec<u64>, ours: u64 },
+    #[error(
+        "the attester speaks the protocol versions {}, this program {}",
+        version::listed(offered),
+        version::listed(version::SPOKEN)
+    )]
+    Version { offered: Vec<u64> },
     #[error("the registration cannot be signed")]
     Registration(#[source] ClaimError),
     #[error("the attester registered another peer than this one")]
@@ -69,10 +73,10 @@ impl SessionError {
             Self::Tls { .. } => "tls",
             Self::TimedOut { .. } => "timeout",
             Self::Open { .. } => "open",
+            Self::Keyset(ClaimError::Version { .. }) | Self::Version { .. } => "version",
             Self::Keyset(_) => "keyset",
             Self::Welcome(_) => "welcome",
             Self::Relay => "relay",
-            Self::Version { .. } => "version",
             Self::Registration(_) => "registration",
             Self::OtherPeer => "other-peer",
             Self::Rejected { code, .. } => code,
@@ -113,6 +117,7 @@ impl SessionError {
                 Some("check the internet connection; the attester may be down as well")
             }
             Self::Tls { .. } => Some("something in between may intercept connections"),
+            Self::Keyset(ClaimError::Version { .. }) => None,
             Self::Keyset(_) => Some("check this machine's clock, and the attester's root key in the settings"),
             Self::Relay => Some("check which endpoint is set, and what intercepts connections"),
             Self::Version { .. } => Some("update this program"),
@@ -135,5 +140,77 @@ mod tests {
             "{remedy}"
         );
         assert_eq!(SessionError::Ended.remedy(), "the attester ended the session");
+    }
+
+    #[test]
+    fn the_protocols_text_explains_every_code() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/README.md");
+        let text = std::fs::read_to_string(path).expect("the protocol's text");
+        let table = text.split("<!-- agent codes -->").nth(1).expect("its table of codes");
+        let explained = |code: &str| {
+            let quoted = format!("`{code}`");
+            let mut first_cells = table.lines().filter_map(|line| line.split('|').nth(1));
+            first_cells.any(|cell| cell.split(',').any(|name| name.trim() == quoted))
+        };
+        for error in each() {
+            assert!(explained(error.code()), "{} is not in the table", error.code());
+        }
+    }
+
+    /// One of each kind that has a code of its own.
+    fn each() -> Vec<SessionError> {
+        use SessionError as Error;
+
+        let endpoint: Endpoint = "attester.example:7443".parse().expect("an endpoint");
+        let source = || io::Error::other("refused");
+        let with = |make: fn(Endpoint, io::Error) -> Error| make(endpoint.clone(), source());
+        let all = vec![
+            with(|endpoint, source| Error::Resolve { endpoint, source }),
+            with(|endpoint, source| Error::Connect { endpoint, source }),
+            with(|endpoint, source| Error::Tls { endpoint, source }),
+            with(|endpoint, _| Error::NoAddress {
+                endpoint,
+                bind: String::new(),
+            }),
+            with(|endpoint, _| Error::TimedOut {
+                endpoint,
+                doing: "",
+                seconds: 1,
+            }),
+            with(|endpoint, _| Error::Open {
+                endpoint,
+                detail: String::new(),
+            }),
+            Error::Keyset(ClaimError::WrongKey),
+            Error::Keyset(ClaimError::Version {
+                claim: "keyset",
+                found: 2,
+            }),
+            Error::Welcome(ClaimError::WrongKey),
+            Error::Relay,
+            Error::Version { offered: vec![2] },
+            Error::Registration(ClaimError::WrongKey),
+            Error::OtherPeer,
+            Error::Announcement(ClaimError::WrongKey),
+            Error::Receipt(ClaimError::WrongKey),
+            Error::Verdict(ClaimError::WrongKey),
+            Error::Misaddressed { claim: "" },
+            Error::Unexpected { message: "", state: "" },
+            Error::Ended,
+            Error::Broken(String::new()),
+            Error::Stalled,
+            Error::ClockJump,
+        ];
+        for error in &all {
+            // A new kind must be added above: this fails to compile without it.
+            match error {
+                Error::Resolve { .. } | Error::Connect { .. } | Error::Tls { .. } | Error::NoAddress { .. } => {}
+                Error::TimedOut { .. } | Error::Open { .. } | Error::Keyset(_) | Error::Welcome(_) | Error::Relay => {}
+                Error::Version { .. } | Error::Registration(_) | Error::OtherPeer | Error::Announcement(_) => {}
+                Error::Receipt(_) | Error::Verdict(_) | Error::Misaddressed { .. } | Error::Unexpected { .. } => {}
+                Error::Ended | Error::Broken(_) | Error::Stalled | Error::ClockJump | Error::Rejected { .. } => {}
+            }
+        }
+        all
     }
 }

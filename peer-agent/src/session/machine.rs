@@ -13,6 +13,7 @@ use proto::{
     ids::{ChannelBinding, ProbeId, Thumbprint},
     key::PublicKey,
     time::{Seconds, Timestamp},
+    version,
 };
 
 use super::{Profile, error::SessionError};
@@ -207,10 +208,10 @@ impl Session {
         if welcome.channel_binding != self.binding {
             return Err(SessionError::Relay);
         }
-        if !welcome.versions.contains(&Welcome::VERSION) {
+        // Of one version so far: with a second one, what is agreed here chooses the form of all that follows.
+        if version::agree(&welcome.versions, version::SPOKEN).is_none() {
             return Err(SessionError::Version {
                 offered: welcome.versions,
-                ours: Welcome::VERSION,
             });
         }
         let clock_offset = welcome.server_time.offset_from(now);

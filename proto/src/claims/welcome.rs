@@ -21,14 +21,9 @@ claim_map! {
         -65537 => channel_binding: ChannelBinding,
         /// The attester's clock; the agent signs in its terms.
         -65538 => server_time: Timestamp,
-        /// Protocol versions on offer, ascending.
+        /// Protocol versions on offer, ascending. See [`crate::version`].
         -65539 => versions: Vec<u64>,
     }
-}
-
-impl Welcome {
-    /// The protocol version of this program.
-    pub const VERSION: u64 = 1;
 }
 
 impl Claim for Welcome {

@@ -225,7 +225,7 @@ fn only_a_welcome_by_an_attester_key_on_this_connection_is_believed() {
         ..good.clone()
     };
     let message = refusal(&later, &attester()).remedy();
-    assert!(message.contains("[2, 3]") && message.contains("update"), "{message}");
+    assert!(message.contains("2, 3") && message.contains("update"), "{message}");
     let past = Welcome {
         server_time: after(100).start(),
         ..good.clone()
@@ -334,3 +334,24 @@ fn finished() -> Finished {
 }
 
 mod claims;
+
+#[test]
+fn of_the_versions_on_offer_the_one_that_both_speak_is_taken() {
+    let offering = |versions: &[u64]| Welcome {
+        versions: versions.to_vec(),
+        ..samples::welcome(BINDING)
+    };
+    for versions in [&[1][..], &[1, 2], &[1, 7, 9]] {
+        let message = Message::Welcome(signed(&offering(versions), &attester()).into());
+        let (machine, _) = send(after_messages([keyset()]), message).unwrap();
+        assert!(matches!(machine, Machine::Registering(_)), "{versions:?}");
+    }
+    // An attester that has left this version behind says so in its very first claim.
+    let Message::Keyset(bytes) = keyset() else { panic!() };
+    let at = bytes.windows(10).position(|part| part == b"keyset.v1+").unwrap();
+    let mut later = bytes.to_vec();
+    later[at + 8] = b'2';
+    let refused = error(send(after_messages([]), Message::Keyset(later.into())));
+    assert_eq!(refused.code(), "version", "{refused}");
+    assert!(refused.remedy().contains("update"), "{}", refused.remedy());
+}
