@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the checks need beyond a Rust toolchain and a C compiler, from package registries alone.
 #
-#   tests/setup.sh foreign   what the ignored interop tests run: the programs of the Go module tests/interop/go, curl and dig;
-#                            the default
+#   tests/setup.sh foreign   what the ignored interop tests run: the programs of the Go module tests/interop/go, curl and dig,
+#                            Python with the packages of tests/interop/python/requirements.txt; the default
 #   tests/setup.sh deny      cargo-deny
 #   tests/setup.sh fuzz      cargo-fuzz
 #
@@ -37,7 +37,25 @@ setup_foreign() {
     # Go would ask git for the revision, and fail where git does not trust the clone.
     go build -trimpath -buildvcs=false -mod=readonly -o "$bin/" ./cmd/...
     cd "$OLDPWD"
-    say "built: $(ls "$bin" | paste -sd ' ')"
+    setup_python "$bin"
+    say "there are: $(ls "$bin" | paste -sd ' ')"
+}
+
+# A virtual environment with the packages of the Python tests; made anew when they change. $1: the folder for foreign programs.
+setup_python() {
+    local wanted=tests/interop/python/requirements.txt folder=$1/python
+    ensure python3 python3
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "Python 3.10 or newer is needed, this is $(python3 --version)"
+    python3 -c 'import ensurepip, venv' 2>/dev/null || install_package 'the module venv' python3-venv
+    if ! cmp -s "$wanted" "$folder/requirements.txt" || ! "$folder/bin/python" -c ''; then
+        say "installing the packages of $wanted into $folder"
+        rm -rf "$folder"
+        python3 -m venv "$folder"
+        "$folder/bin/pip" install --quiet --disable-pip-version-check --no-input --only-binary :all: --requirement "$wanted" ||
+            fail "the packages of $wanted could not be installed (see above)"
+        cp "$wanted" "$folder/requirements.txt"
+    fi
+    say "$("$folder/bin/python" --version) in $folder"
 }
 
 setup_deny() { ensure_cargo_tool cargo-deny "$CARGO_DENY"; }
@@ -57,10 +75,15 @@ bin_dir() {
 # $1: the program; $2: its Debian package.
 ensure() {
     if ! command -v "$1" >/dev/null; then
-        say "$1 is missing: installing $2"
-        as_root apt-get update -q
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$2"
+        install_package "$1" "$2"
     fi
+}
+
+# $1: what is missing; $2: the Debian package that has it.
+install_package() {
+    say "$1 is missing: installing $2"
+    as_root apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$2"
 }
 
 # $1: the program, a cargo subcommand; $2: the version that was tried.

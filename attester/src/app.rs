@@ -1,6 +1,6 @@
 //! The one wiring file: binds every edge, restores state, runs them under one stop token, and drains.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use proto::{
     ids::Destination,
@@ -16,17 +16,23 @@ use crate::{
     decide::Rules,
     flashlight::{Limits, Prober},
     keys::{Keys, KeysError},
-    origin::{self, Origin, OriginError, OriginKeys},
+    origin::{self, Origin, OriginError},
     plan::Pace,
     publish::{PublishError, Reconciled, Reconciler, Timing, authoritative},
     resolve::Resolver,
-    run::{Core, Kit, Policy, Pulse},
-    session::{self, SessionError, SessionEvent, SessionKeys, SessionServer},
-    status::{Health, Status, StatusError},
+    run::{Core, Kit, Policy, Pulse, Starting},
+    session::{self, SessionError, SessionEvent, SessionServer},
+    status::{Health, Stage, StatusError},
     store::{Store, StoreError},
     verify::Demands,
     zone::ZonePlan,
 };
+
+mod admin;
+mod handout;
+
+use admin::{Admin, Watched};
+use handout::Handout;
 
 /// An attester whose sockets are open and whose state is restored; [`App::run`] makes it work.
 pub struct App {
@@ -35,14 +41,13 @@ pub struct App {
     origin: Origin,
     dns: authoritative::Authoritative,
     reconciler: Reconciler<authoritative::AuthoritativePublisher>,
-    status: Status,
+    admin: Admin,
     core: Core,
     addresses: Addresses,
     root: PublicKey,
     store: Store,
     pulses: watch::Receiver<Pulse>,
     reconciled: watch::Receiver<Reconciled>,
-    health: watch::Sender<Health>,
     begin: Timestamp,
     clock: Clock,
     handout: Handout,
@@ -88,23 +93,41 @@ pub enum AppError {
 }
 
 impl App {
-    /// Loads the keys, opens the state file, binds every socket and restores standing from evidence. Nothing is answered
-    /// before [`App::run`].
+    /// Loads the keys, opens the state file, binds every socket and restores standing from evidence. Nothing but the admin
+    /// listener answers before [`App::run`].
     ///
     /// # Errors
     /// The first part that cannot start.
-    pub async fn bind(config: &Config, clock: Clock, mut rng: StdRng) -> Result<Self, AppError> {
+    pub async fn bind(config: &Config, clock: Clock, rng: StdRng) -> Result<Self, AppError> {
+        Self::bind_telling(config, clock, rng, &watch::Sender::default()).await
+    }
+
+    /// The same, and tells how far it is: with many peers it takes a while.
+    ///
+    /// # Errors
+    /// As [`App::bind`].
+    pub async fn bind_telling(
+        config: &Config,
+        clock: Clock,
+        mut rng: StdRng,
+        progress: &watch::Sender<Starting>,
+    ) -> Result<Self, AppError> {
+        let admin = Admin::open(config.admin.listen, &clock).await?;
+        let metrics = &admin.metrics;
         let keys = Keys::load(&config.keys_folder(), clock.now()).map_err(AppError::Keys)?;
         let root = keys.root_public;
         let handout = Handout::of(keys, config.keys_folder());
         let store = Store::open(&config.state_file()).await.map_err(AppError::Store)?;
+        let store = store.metered(Arc::clone(metrics));
         let policy = policy(config);
         let (zone, rotations) = (policy.zone.zone.clone(), policy.zone.rotations());
         let serial = u32::try_from(clock.now().seconds().as_u64()).unwrap_or(u32::MAX);
         let dns = authoritative::Authoritative::bind(&dns_part(config), zone, rotations, serial, fork(&mut rng))
             .await
-            .map_err(AppError::Dns)?;
+            .map_err(AppError::Dns)?
+            .metered(Arc::clone(metrics));
         let (reconciler, publication) = Reconciler::new(dns.publisher(), Timing::default());
+        let reconciler = reconciler.metered(Arc::clone(metrics));
         let reconciled = publication.reconciled();
 
         let origin_part = origin::Config {
@@ -114,7 +137,8 @@ impl App {
         };
         let origin = Origin::bind(&origin_part, handout.origin.subscribe(), clock.clone(), &mut rng)
             .await
-            .map_err(AppError::Origin)?;
+            .map_err(AppError::Origin)?
+            .metered(Arc::clone(metrics));
         let (session, events) = SessionServer::bind(
             &session_part(config),
             handout.session.subscribe(),
@@ -123,10 +147,7 @@ impl App {
         )
         .await
         .map_err(AppError::Session)?;
-        let (health, healths) = watch::channel(Health::default());
-        let status = Status::bind(config.admin.listen, healths)
-            .await
-            .map_err(AppError::Status)?;
+        let session = session.metered(Arc::clone(metrics));
 
         let limits = Limits {
             connect: config.probe.connect,
@@ -149,30 +170,31 @@ impl App {
             destination: origin.destination().clone(),
             clock: clock.clone(),
             policy,
+            metrics: Arc::clone(metrics),
         };
         let addresses = Addresses {
             session: session.addr(),
             origin: origin.addr(),
             destination: origin.destination().clone(),
             dns: dns.addr(),
-            admin: status.addr(),
+            admin: admin.address,
         };
         let begin = origin.accepts_from().start();
-        let (core, pulses) = Core::restore(kit, fork(&mut rng)).await.map_err(AppError::Store)?;
+        let restored = Core::restore(kit, fork(&mut rng), progress).await;
+        let (core, pulses) = restored.map_err(AppError::Store)?;
         Ok(Self {
             session,
             events,
             origin,
             dns,
             reconciler,
-            status,
+            admin,
             core,
             addresses,
             root,
             store,
             pulses,
             reconciled,
-            health,
             begin,
             clock,
             handout,
@@ -194,6 +216,11 @@ impl App {
         self.pulses.clone()
     }
 
+    /// How it is, as the admin listener tells.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.admin.health.subscribe()
+    }
+
     /// Runs until `token` is cancelled, then drains: sessions end first, decisions under way are written, the state file
     /// is closed last. Takes at most [`DRAIN`].
     pub async fn run(self, token: CancellationToken) {
@@ -203,19 +230,35 @@ impl App {
         tasks.spawn(self.dns.run(back.clone()));
         tasks.spawn(self.reconciler.run(back.clone()));
         tasks.spawn(self.origin.run(back.clone()));
-        tasks.spawn(self.status.run(back.clone()));
-        tasks.spawn(watch_health(self.pulses, self.reconciled, self.health, back.clone()));
-        tasks.spawn(self.handout.renew(self.clock.clone(), back.clone()));
+        let stage = Arc::new(watch::Sender::new(Stage::Starting));
+        let watched = Watched {
+            pulses: self.pulses,
+            reconciled: self.reconciled,
+            stage: stage.subscribe(),
+            keys: self.handout.all.subscribe(),
+        };
+        let (health, metrics) = (self.admin.health.clone(), Arc::clone(&self.admin.metrics));
+        tasks.spawn(watched.watch(health, metrics, back.clone()));
+        tasks.spawn(self.handout.follow(self.clock.clone(), back.clone()));
         // A restarted origin refuses challenges older than itself, and challenges carry whole seconds.
         let wait = self.begin.since(self.clock.now());
         let session = self.session.run(front.clone());
         let core = self.core.run(self.events, front.clone());
+        let serving = Arc::clone(&stage);
         let session = tasks.spawn(async move {
             tokio::time::sleep(wait).await;
+            serving.send_if_modified(|stage| match stage {
+                Stage::Starting => {
+                    *stage = Stage::Serving;
+                    true
+                }
+                Stage::Serving | Stage::Draining => false,
+            });
             session.await;
         });
         let core = tasks.spawn(core);
         token.cancelled().await;
+        stage.send_replace(Stage::Draining);
         let deadline = Instant::now() + DRAIN;
         let ends = async {
             // Their results are (); a panic inside one has been reported by the panic hook.
@@ -223,6 +266,7 @@ impl App {
             back.cancel();
             tasks.close();
             tasks.wait().await;
+            self.admin.close().await;
         };
         if tokio::time::timeout_at(deadline, ends).await.is_err() {
             tracing::warn!("not everything ended within {DRAIN:?}");
@@ -284,32 +328,6 @@ fn session_part(config: &Config) -> session::Config {
     }
 }
 
-/// Turns the levels of the parts into one health report.
-async fn watch_health(
-    mut pulses: watch::Receiver<Pulse>,
-    mut reconciled: watch::Receiver<Reconciled>,
-    health: watch::Sender<Health>,
-    token: CancellationToken,
-) {
-    loop {
-        let pulse = pulses.borrow_and_update().clone();
-        let dns = reconciled.borrow_and_update().clone();
-        health.send_replace(Health {
-            store: pulse.store_well,
-            dns: dns.failures == 0 && dns.generation > 0,
-            origin: pulse.origin_well,
-            sessions: pulse.sessions,
-            peers: pulse.peers,
-            verified: pulse.verified,
-        });
-        tokio::select! {
-            () = token.cancelled() => return,
-            changed = pulses.changed() => if changed.is_err() { return },
-            changed = reconciled.changed() => if changed.is_err() { return },
-        }
-    }
-}
-
 /// A generator of its own for a part, seeded from the process's.
 fn fork(rng: &mut StdRng) -> StdRng {
     StdRng::from_seed(rng.random())
@@ -324,60 +342,6 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
     }
 }
 
-/// The keys as each part has them, and where they come from.
-struct Handout {
-    folder: PathBuf,
-    all: watch::Sender<Arc<Keys>>,
-    origin: watch::Sender<Arc<OriginKeys>>,
-    session: watch::Sender<Arc<SessionKeys>>,
-}
-
-impl Handout {
-    fn of(keys: Keys, folder: PathBuf) -> Self {
-        Self {
-            folder,
-            origin: watch::Sender::new(Arc::new(origin_keys(&keys))),
-            session: watch::Sender::new(Arc::new(session_keys(&keys))),
-            all: watch::Sender::new(Arc::new(keys)),
-        }
-    }
-
-    /// Loads the keys again now and then: a keyset in the second half of its life is signed anew by that.
-    async fn renew(self, clock: Clock, token: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = token.cancelled() => return,
-                () = tokio::time::sleep(KEYS_LOOKED_AT) => {}
-            }
-            match Keys::load(&self.folder, clock.now()) {
-                Ok(keys) if keys.keyset_bytes != self.all.borrow().keyset_bytes => {
-                    self.origin.send_replace(Arc::new(origin_keys(&keys)));
-                    self.session.send_replace(Arc::new(session_keys(&keys)));
-                    self.all.send_replace(Arc::new(keys));
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "the keys cannot be read again: the keyset is not renewed"),
-            }
-        }
-    }
-}
-
-fn origin_keys(keys: &Keys) -> OriginKeys {
-    OriginKeys {
-        keyset: keys.keyset.clone(),
-        origin: keys.origin.clone(),
-    }
-}
-
-fn session_keys(keys: &Keys) -> SessionKeys {
-    SessionKeys {
-        keyset: keys.keyset_bytes.clone().into(),
-        attester: keys.attester.clone(),
-    }
-}
-
-/// How often the key files are looked at.
-const KEYS_LOOKED_AT: Duration = Duration::from_secs(3600);
 /// Longest drain at a stop.
 pub const DRAIN: Duration = Duration::from_secs(5);
 const RESOLVE_WITHIN: Duration = Duration::from_secs(2);

@@ -1,22 +1,36 @@
 //! The command line. What it prints is for people, or with `--json` for programs: one object a line.
 
-use std::{error::Error, fmt, io, path::PathBuf, process::ExitCode};
+use std::{
+    error::Error,
+    fmt, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
     config::{Config, ConfigError},
     store::{Store, StoreError},
 };
 
+mod check_config;
+mod evidence;
+pub(crate) mod exit;
 mod explain;
 mod init;
+mod keys;
 mod listing;
+mod manual;
+mod notify;
+mod progress;
 mod serve;
 mod show;
 
+use exit::Exit;
+
 #[derive(Debug, Parser)]
-#[command(name = "attester", version, about = ABOUT, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "attester", version, about = ABOUT, after_help = Exit::help(), max_term_width = 100)]
 struct Command {
     #[command(subcommand)]
     action: Action,
@@ -29,13 +43,21 @@ enum Action {
     /// Verify peers and answer DNS, until SIGTERM or SIGINT
     Serve(ConfigFile),
     /// List the peers: standing, address, lease, reason
-    Peers(Listing),
+    Peers(listing::Peers),
     /// Tell how a peer stands, why, what to do, and what its probes and registrations showed
     Explain(explain::Explain),
+    /// Export what a verdict rests on, and check it again anywhere
+    Evidence(evidence::Evidence),
+    /// List, create, rotate and revoke the attester's own keys, and sign the keyset
+    Keys(keys::Keys),
     /// List the registrations refused last, newest first
-    Rejections(Listing),
-    /// Read the configuration and tell each mistake with its line and key
-    CheckConfig(ConfigFile),
+    Rejections(listing::Rejections),
+    /// Read the configuration and tell every mistake and risk with its line and key
+    CheckConfig(check_config::CheckConfig),
+    /// Print a script that completes this program's command lines in a shell
+    Completions(manual::Completions),
+    /// Print the manual page, or write one for each command
+    Man(manual::Pages),
 }
 
 /// Where the configuration is.
@@ -60,10 +82,14 @@ pub fn main() -> ExitCode {
     let done = match Command::parse().action {
         Action::Init(init) => init.run(),
         Action::Serve(file) => serve::serve(&file.config),
-        Action::Peers(listing) => listing::peers(&listing),
+        Action::Peers(peers) => peers.run(),
         Action::Explain(explain) => explain.run(),
-        Action::Rejections(listing) => listing::rejections(&listing),
-        Action::CheckConfig(file) => check_config(&file),
+        Action::Evidence(evidence) => evidence.run(),
+        Action::Keys(keys) => keys.run(),
+        Action::Rejections(rejections) => rejections.run(),
+        Action::CheckConfig(check) => check.run(),
+        Action::Completions(completions) => completions.run(Command::command()),
+        Action::Man(pages) => pages.run(Command::command()),
     };
     match done {
         Ok(code) => code,
@@ -74,19 +100,6 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn check_config(file: &ConfigFile) -> Result<ExitCode, Failure> {
-    let config = file.load()?;
-    let text = format!(
-        "{} is in order: zone {}, rotation {}, state in {}\n",
-        file.config.display(),
-        config.dns.zone,
-        config.dns.rotation,
-        config.attester.state.display()
-    );
-    show::print(&text)?;
-    Ok(ExitCode::SUCCESS)
-}
-
 impl ConfigFile {
     fn load(&self) -> Result<Config, Failure> {
         Config::load(&self.config).map_err(Failure::config)
@@ -95,10 +108,15 @@ impl ConfigFile {
 
 /// Runs `read` over the state file of `config`, opened for reading.
 fn with_store<T>(config: &Config, read: impl AsyncFnOnce(&Store) -> Result<T, StoreError>) -> Result<T, Failure> {
+    with_state(&config.state_file(), read)
+}
+
+/// Runs `read` over a state file, opened for reading.
+fn with_state<T>(file: &Path, read: impl AsyncFnOnce(&Store) -> Result<T, StoreError>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Failure::state("the program's runtime cannot start", source))?;
     let read = runtime.block_on(async {
-        let store = Store::open_read_only(&config.state_file()).await?;
+        let store = Store::open_read_only(file).await?;
         let read = read(&store).await;
         store.close().await;
         read
@@ -133,11 +151,12 @@ impl Failure {
     }
 
     fn code(&self) -> ExitCode {
-        ExitCode::from(match self {
-            Self::NotFound(_) => 1,
-            Self::Config { .. } => 2,
-            Self::State { .. } => 3,
-        })
+        match self {
+            Self::NotFound(_) => Exit::NotFound,
+            Self::Config { .. } => Exit::Config,
+            Self::State { .. } => Exit::System,
+        }
+        .into()
     }
 }
 
@@ -152,11 +171,3 @@ impl fmt::Display for Failure {
 }
 
 const ABOUT: &str = "Verifies Flashlight give mode peers end to end and keeps DNS to what was proven.";
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done
-  1  what was asked for is not there
-  2  a mistake in the command line or the configuration
-  3  files, keys, sockets or the system do not allow it
-
-Colour is used on terminals only, and not when NO_COLOR is set.";

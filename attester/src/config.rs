@@ -15,11 +15,13 @@ use crate::{records::Name, store::Retention};
 mod check;
 mod document;
 mod read;
+mod risk;
 mod template;
 mod value;
 
 pub use document::Problem;
 pub use template::{Initial, initial};
+pub(crate) use value::parse_duration;
 
 /// Everything that an operator can set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,15 +159,20 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, or with all mistakes in it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::look_at(path)?.usable(path)
+    }
+
+    /// Reads a configuration file, and tells everything that is wrong or risky in it. As [`Config::load`], else.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn look_at(path: &Path) -> Result<Review, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::read(path, source))?;
-        let mut config = read::read(&text).map_err(|problems| ConfigError::Mistakes {
-            path: path.to_owned(),
-            problems,
-        })?;
-        if let Some(folder) = path.parent() {
+        let mut review = read::read(&text);
+        if let (Some(config), Some(folder)) = (&mut review.config, path.parent()) {
             config.attester.state = folder.join(&config.attester.state);
         }
-        Ok(config)
+        Ok(review)
     }
 
     /// Reads the text of a configuration; the state folder stays as it is written.
@@ -173,10 +180,12 @@ impl Config {
     /// # Errors
     /// All mistakes in it.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        read::read(text).map_err(|problems| ConfigError::Mistakes {
-            path: "attester.toml".into(),
-            problems,
-        })
+        Self::review(text).usable(Path::new("attester.toml"))
+    }
+
+    /// Reads the text of a configuration, and tells everything that is wrong or risky in it.
+    pub fn review(text: &str) -> Review {
+        read::read(text)
     }
 
     /// The state file, which [`crate::store::Store`] opens.
@@ -187,6 +196,31 @@ impl Config {
     /// The folder of the key files, for [`crate::keys::Keys`].
     pub fn keys_folder(&self) -> PathBuf {
         self.attester.state.join("keys")
+    }
+}
+
+/// What was found in a configuration.
+#[derive(Clone, Debug)]
+pub struct Review {
+    /// The configuration; `None` when it cannot be used.
+    pub config: Option<Config>,
+    /// What keeps it from being used, by line.
+    pub mistakes: Vec<Problem>,
+    /// What is allowed, but should be meant, by line.
+    pub risks: Vec<Problem>,
+}
+
+impl Review {
+    /// The configuration of the file `path`.
+    ///
+    /// # Errors
+    /// All mistakes in it.
+    pub fn usable(self, path: &Path) -> Result<Config, ConfigError> {
+        let problems = self.mistakes;
+        self.config.ok_or_else(|| ConfigError::Mistakes {
+            path: path.to_owned(),
+            problems,
+        })
     }
 }
 

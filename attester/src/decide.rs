@@ -77,6 +77,8 @@ pub enum Event {
     Forgotten,
     /// It registered again, unchanged.
     Returned,
+    /// A key of the attester's was revoked: a streak may rest on it. (Membership is made again from the evidence.)
+    KeyRevoked,
     /// Time passed.
     Tick,
 }
@@ -123,27 +125,56 @@ impl Life {
         }
     }
 
+    /// A life that begins with a registration by a key that the identities of `past` have moved to. What counted against them
+    /// counts on, for a fresh key washes nobody clean; of what was proven nothing does (promise P1).
+    pub fn succeeding<'a>(identity: Identity, past: impl IntoIterator<Item = &'a Self>) -> Self {
+        past.into_iter().fold(Self::registered(identity), |life, earlier| Self {
+            strikes: life.strikes.saturating_add(earlier.strikes),
+            doubts: life.doubts.max(earlier.doubts),
+            turn: life.turn.max(earlier.turn),
+            // Not that it said goodbye.
+            last: earlier
+                .last
+                .clone()
+                .filter(|_| earlier.strikes > 0 || earlier.doubts > 0)
+                .or(life.last),
+            ..life
+        })
+    }
+
+    /// A life that starts over because what it rested on does not hold: that is nobody's fault but the attester's.
+    pub fn starting_over(identity: Identity, why: Finding) -> Self {
+        Self {
+            last: Some(why),
+            ..Self::registered(identity)
+        }
+    }
+
     /// A life after a restart: verified only if the stored evidence proves it anew and its signed verdict still runs,
     /// else as if it had just registered.
     ///
     /// `evidence` are the re-checked probes that its lease rested on, in any order. Why it gave no standing is the life's
     /// [`Life::last`].
     pub fn restored(identity: Identity, evidence: Vec<Recheck>, now: Timestamp) -> Self {
-        let until = evidence
+        // A neighbour's evidence, moved here in the store, neither proves nor prolongs anything.
+        let is_own = |recheck: &Recheck| {
+            recheck.verdict.subject == identity.key.thumbprint()
+                && recheck.proof.as_ref().is_none_or(|proof| proof.identity() == &identity)
+        };
+        let (own, others): (Vec<_>, Vec<_>) = evidence.into_iter().partition(is_own);
+        let until = own
             .iter()
             .filter(|recheck| recheck.verdict.standing == VERIFIED)
             .map(|recheck| recheck.verdict.expires.start())
             .max();
-        let proof = evidence
+        let proof = own
             .into_iter()
             .filter_map(|recheck| recheck.proof)
             .reduce(Verified::join);
         let fresh = Self::registered(identity);
         let invalid = |detail| Finding::new(Reason::EvidenceInvalid, detail);
         let problem = match (proof, until) {
-            (Some(proof), Some(_)) if proof.identity() != &fresh.identity => {
-                invalid("the stored proofs are of another identity")
-            }
+            (None, _) if !others.is_empty() => invalid("the stored proofs are of another identity"),
             (Some(proof), Some(_)) if !proof.is_complete() => invalid("the stored proofs do not cover every protocol"),
             (Some(_), Some(until)) if until <= now => Reason::LeaseLapsed.into(),
             (Some(proof), Some(until)) => {
@@ -214,7 +245,7 @@ impl Life {
             self.turn += 1;
         }
         match event {
-            Event::Named => self.named(),
+            Event::Named => self.named(rules),
             Event::Proved(proof) => self.proved(*proof, now, rules),
             Event::Failed(finding) => self.failed(finding, rules),
             Event::Inconclusive(finding) => {
@@ -232,12 +263,18 @@ impl Life {
             },
             Event::Forgotten => self.anew(Standing::Retired),
             Event::Returned => self.returned(now),
+            Event::KeyRevoked => self.without_streak(),
             Event::Tick => self.lapsed(now),
         }
     }
 
-    fn named(self) -> Self {
+    fn named(self, rules: &Rules) -> Self {
         match self.standing {
+            // It brought as many failures along as refuse a peer: only a proof changes that.
+            Standing::Registered if self.strikes >= rules.strikes => Self {
+                standing: Standing::Refused(Streak::default()),
+                ..self
+            },
             Standing::Registered => Self {
                 standing: Standing::Named,
                 ..self
@@ -318,6 +355,16 @@ impl Life {
             Standing::Suspended(_) => Standing::Suspended(Streak::default()),
             Standing::Refused(_) => Standing::Refused(Streak::default()),
             same @ (Standing::Verified { .. } | Standing::Registered | Standing::Retired) => same,
+        };
+        Self { standing, ..self }
+    }
+
+    fn without_streak(self) -> Self {
+        let standing = match self.standing {
+            Standing::Probing(_) => Standing::Probing(Streak::default()),
+            Standing::Suspended(_) => Standing::Suspended(Streak::default()),
+            Standing::Refused(_) => Standing::Refused(Streak::default()),
+            same @ (Standing::Registered | Standing::Named | Standing::Verified { .. } | Standing::Retired) => same,
         };
         Self { standing, ..self }
     }

@@ -37,6 +37,8 @@ pub mod answer;
 mod connect;
 mod dial;
 mod enproxy;
+#[doc(hidden)]
+pub mod fuzzing;
 mod open;
 mod tls;
 mod wire;
@@ -280,6 +282,22 @@ impl Prober {
         };
         account.pin = Some(target.pin);
         account.watch.note(Phase::Tls);
+        self.tunnel(stream, target, job, id, account).await
+    }
+
+    /// The tunnel over a handshake that stands.
+    async fn tunnel<S>(
+        &self,
+        stream: S,
+        target: &Target,
+        job: &Job,
+        id: String,
+        account: &mut Account,
+    ) -> Result<(), Finding>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let deadline = self.deadline(account);
         let mut wire = Wire::new(stream);
         let carried = async {
             let form = match job.protocol {

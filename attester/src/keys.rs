@@ -2,21 +2,37 @@
 //!
 //! `root.key` signs keysets and nothing else; it may be kept elsewhere, since `root.pub` beside it says which root the
 //! agents pin. The keyset is signed again when half its life has passed and the root key is at hand.
+//!
+//! A key is *staged* when it is in the folder but in no keyset; it *signs* while the keyset lists it to its own end; it is
+//! *accepted* while the keyset lists it to an earlier end, the overlap, because another has taken its place; and it may be
+//! *revoked*, after which nothing that it signed counts ([`KeyFolder::rotate`], [`KeyFolder::revoke`]).
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use proto::{
     ClaimError,
-    checked::{Signed, sign},
-    claims::{Claim, KeyBytes, KeyEntry, Keyset, Role},
+    claims::{Claim, KeyEntry, Keyset, Role},
+    ids::Thumbprint,
     key::{KeyError, PublicKey, SigningKey},
     time::{Seconds, Timestamp},
 };
 use rand::CryptoRng;
+
+mod changes;
+mod draft;
+mod folder;
+mod listing;
+
+pub use changes::{Created, Revocation, Rotated, Target};
+pub use folder::KeyFolder;
+pub use listing::{KeyState, Listed, Listing};
+
+use draft::Draft;
+use folder::Held;
 
 /// The keys of a running attester.
 #[derive(Clone, Debug)]
@@ -41,65 +57,119 @@ impl Keys {
     /// # Errors
     /// When one of the files exists, or the folder cannot be written.
     pub fn create(folder: &Path, rng: &mut impl CryptoRng, now: Timestamp) -> Result<Self, KeysError> {
-        let files = [ROOT, ROOT_PUBLIC, ATTESTER, ORIGIN, PROBER, KEYSET].map(|name| folder.join(name));
-        if let Some(path) = files.into_iter().find(|path| path.exists()) {
+        let folder = KeyFolder::new(folder);
+        if let Some(path) = folder.occupied() {
             return Err(KeysError::Exists { path });
         }
-        create_folder(folder)?;
-        let [root, attester, origin, prober] = std::array::from_fn(|_| SigningKey::generate(rng));
-        for (name, key) in [
-            (ROOT, &root),
-            (ATTESTER, &attester),
-            (ORIGIN, &origin),
-            (PROBER, &prober),
-        ] {
-            key.write_new(&folder.join(name)).map_err(KeysError::key)?;
+        folder.create()?;
+        let _lock = folder.lock()?;
+        let root = SigningKey::generate(rng);
+        folder.write_root(&root)?;
+        let mut draft = Draft::first(now);
+        for role in Role::ALL {
+            let key = SigningKey::generate(rng);
+            folder.write_key(&key, &folder.key_file(*role))?;
+            draft.put_in(*role, key.public(), Duration::ZERO);
         }
-        write(&folder.join(ROOT_PUBLIC), format!("{}\n", root.public()).as_bytes())?;
-        let unsigned = Unsigned {
-            root_public: root.public(),
-            attester,
-            origin,
-            prober,
-        };
-        unsigned.sign(folder, &root, now)
+        folder.publish(&draft, &root)?;
+        Self::load_again(&folder, now)
     }
 
     /// Reads the keys and the keyset, which is signed again when it is old, damaged or not there, as long as the root
-    /// key is at hand. A long-running attester calls this daily and sends new sessions the newer keyset.
+    /// key is at hand. A running attester calls this every few seconds and follows what it finds.
     ///
     /// # Errors
     /// When a file is missing, can be read by others or is damaged; or when the keyset is not valid at `now` and the
     /// root key is not there to sign another.
     pub fn load(folder: &Path, now: Timestamp) -> Result<Self, KeysError> {
-        let [attester, origin, prober] = [ATTESTER, ORIGIN, PROBER].map(|name| SigningKey::read(&folder.join(name)));
-        let root = optional_key(&folder.join(ROOT))?;
-        let unsigned = Unsigned {
-            root_public: root_public(folder, root.as_ref())?,
-            attester: attester.map_err(KeysError::key)?,
-            origin: origin.map_err(KeysError::key)?,
-            prober: prober.map_err(KeysError::key)?,
-        };
-        match (unsigned.stored(folder, now), root) {
-            (Ok((keyset, bytes)), Some(root)) if is_old(&keyset, now) => {
+        let folder = KeyFolder::new(folder);
+        let root = folder.root(None)?;
+        let read = Self::read(&folder, root.as_ref(), now);
+        match (read, root) {
+            (Ok(keys), Some(root)) if is_old(&keys.keyset, now) => {
                 // A folder that cannot be written now is no reason to stop while the old keyset holds.
-                let spare = unsigned.clone().with(keyset, bytes);
-                Ok(unsigned.sign(folder, &root, now).unwrap_or_else(|error| {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the keyset is old and was not renewed"
-                    );
-                    spare
-                }))
+                Ok(folder
+                    .renew(&root, now)
+                    .and_then(|()| Self::load_again(&folder, now))
+                    .unwrap_or_else(|error| {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the keyset is old and was not renewed"
+                        );
+                        keys
+                    }))
             }
-            (Ok((keyset, bytes)), _) => Ok(unsigned.with(keyset, bytes)),
-            (Err(_), Some(root)) => unsigned.sign(folder, &root, now),
-            (Err(why), None) => Err(KeysError::NoRoot {
-                keyset: folder.join(KEYSET),
-                root: folder.join(ROOT),
+            (Ok(keys), _) => Ok(keys),
+            (Err(why), Some(root)) if why.is_cured_by_signing() => {
+                folder.renew(&root, now)?;
+                Self::load_again(&folder, now)
+            }
+            (Err(why), None) if why.is_cured_by_signing() => Err(KeysError::NoRoot {
+                keyset: folder.keyset_file(),
+                root: folder.root_file(),
                 source: Box::new(why),
             }),
+            (Err(why), _) => Err(why),
         }
+    }
+
+    fn load_again(folder: &KeyFolder, now: Timestamp) -> Result<Self, KeysError> {
+        let root = folder.root(None)?;
+        Self::read(folder, root.as_ref(), now)
+    }
+
+    /// What the files say, without changing any.
+    fn read(folder: &KeyFolder, root: Option<&SigningKey>, now: Timestamp) -> Result<Self, KeysError> {
+        let root_public = folder.root_public(root)?;
+        let held = folder.held()?;
+        for role in Role::ALL {
+            if !held.iter().any(|held| held.role == *role) {
+                return Err(KeysError::NoKey {
+                    role: *role,
+                    path: folder.key_file(*role),
+                });
+            }
+        }
+        let (keyset, keyset_bytes) = folder.keyset(&root_public)?;
+        let path = folder.keyset_file();
+        let refused = |source| KeysError::Keyset {
+            path: path.clone(),
+            source,
+        };
+        holds(&keyset, now).map_err(refused)?;
+        let signer = |role| {
+            signer(&keyset, &held, role, now)
+                .map(|held| held.key.clone())
+                .ok_or_else(
+                    || match own(&held, role).and_then(|key| keyset.revoked_since(key.id())) {
+                        Some(_) => KeysError::OnlyRevoked { role },
+                        None => refused(ClaimError::UnknownKey { role: role.as_str() }),
+                    },
+                )
+        };
+        Ok(Self {
+            attester: signer(Role::Attester)?,
+            origin: signer(Role::Origin)?,
+            prober: signer(Role::Prober)?,
+            root_public,
+            keyset,
+            keyset_bytes,
+        })
+    }
+
+    /// The key that signs for `role`.
+    pub const fn of(&self, role: Role) -> &SigningKey {
+        match role {
+            Role::Attester => &self.attester,
+            Role::Origin => &self.origin,
+            Role::Prober => &self.prober,
+        }
+    }
+
+    /// Whether these are the same keys and the same keyset.
+    pub fn are(&self, other: &Self) -> bool {
+        let same = |role: &Role| self.of(*role).public() == other.of(*role).public();
+        self.keyset_bytes == other.keyset_bytes && Role::ALL.iter().all(same)
     }
 
     /// When the keyset ends; agents believe nothing after that.
@@ -109,94 +179,6 @@ impl Keys {
 
     /// How long a keyset is valid.
     pub const LIFE: Duration = Duration::from_secs(30 * DAY);
-}
-
-/// The keys without a keyset.
-#[derive(Clone)]
-struct Unsigned {
-    root_public: PublicKey,
-    attester: SigningKey,
-    origin: SigningKey,
-    prober: SigningKey,
-}
-
-impl Unsigned {
-    fn with(self, keyset: Keyset, keyset_bytes: Vec<u8>) -> Keys {
-        let Self {
-            root_public,
-            attester,
-            origin,
-            prober,
-        } = self;
-        Keys {
-            root_public,
-            attester,
-            origin,
-            prober,
-            keyset,
-            keyset_bytes,
-        }
-    }
-
-    /// The keyset on the disk, if the root signed it, it holds at `now` and lists these keys.
-    fn stored(&self, folder: &Path, now: Timestamp) -> Result<(Keyset, Vec<u8>), KeysError> {
-        let path = folder.join(KEYSET);
-        let bytes = fs::read(&path).map_err(|source| KeysError::Read {
-            path: path.clone(),
-            source,
-        })?;
-        let refused = |source| KeysError::Keyset {
-            path: path.clone(),
-            source,
-        };
-        let signed = Signed::<Keyset>::parse(&bytes).and_then(|signed| signed.verify(&self.root_public));
-        let keyset = signed
-            .and_then(|timely| timely.at(now, Duration::ZERO))
-            .map_err(refused)?;
-        for (role, key) in self.roles() {
-            keyset.key(role, key.public().thumbprint(), now).map_err(refused)?;
-        }
-        Ok((keyset, bytes))
-    }
-
-    fn sign(self, folder: &Path, root: &SigningKey, now: Timestamp) -> Result<Keys, KeysError> {
-        // Agents read the keyset before they learn the attester's time, and their clocks may be behind.
-        let not_before = now.minus(Duration::from_secs(DAY)).seconds();
-        let expires = now.plus(Keys::LIFE).seconds();
-        let entry = |(role, key): (Role, &SigningKey)| {
-            let key = KeyBytes(*key.public().as_bytes());
-            KeyEntry {
-                role,
-                key,
-                not_before,
-                expires,
-            }
-        };
-        let keys = self.roles().into_iter().map(entry).collect();
-        let issuer = root.public().thumbprint();
-        let keyset = Keyset {
-            issuer,
-            expires,
-            not_before,
-            issued_at: now.seconds(),
-            keys,
-        };
-        let path = folder.join(KEYSET);
-        let bytes = sign(&keyset, root).map_err(|source| KeysError::Keyset {
-            path: path.clone(),
-            source,
-        })?;
-        replace(&path, &bytes)?;
-        Ok(self.with(keyset, bytes))
-    }
-
-    fn roles(&self) -> [(Role, &SigningKey); 3] {
-        [
-            (Role::Attester, &self.attester),
-            (Role::Origin, &self.origin),
-            (Role::Prober, &self.prober),
-        ]
-    }
 }
 
 /// Keys that cannot be made or read.
@@ -209,11 +191,25 @@ pub enum KeysError {
         /// The file.
         path: PathBuf,
     },
-    /// A key file is missing, open to others or damaged.
+    /// A key file is open to others or damaged.
     #[error("cannot use a key of the attester (`attester init` makes them)")]
     Key {
         /// Which and why.
         source: KeyError,
+    },
+    /// A role has no key.
+    #[error("there is no {role} key at {}: `attester init` makes the keys of a new attester, `attester keys rotate {role}` another {role} key", path.display())]
+    NoKey {
+        /// The role.
+        role: Role,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// More files than any keyset lists keys.
+    #[error("{} holds more than 100 key files: move away those that are not listed by `attester keys list`", path.display())]
+    TooMany {
+        /// The folder.
+        path: PathBuf,
     },
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
@@ -237,6 +233,26 @@ pub enum KeysError {
         /// The file.
         path: PathBuf,
     },
+    /// The root key that was named is another one.
+    #[error("{} is not the root key of this attester: its public half is not what root.pub says", path.display())]
+    OtherRoot {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The root key is needed and not there.
+    #[error("this needs the root key, which is not at {}: say where it is with --root FILE (it is only read)", path.display())]
+    RootAway {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The keyset cannot be read.
+    #[error("cannot read the keyset {}", path.display())]
+    NoKeyset {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A keyset that is not the root's, not valid now or not of these keys.
     #[error("the keyset {} cannot be used", path.display())]
     Keyset {
@@ -245,9 +261,23 @@ pub enum KeysError {
         /// Why.
         source: ClaimError,
     },
+    /// The keyset revokes the only key of a role.
+    #[error("the {role} key is revoked, and there is no other: run attester keys rotate {role}")]
+    OnlyRevoked {
+        /// The role.
+        role: Role,
+    },
+    /// A keyset that cannot be signed.
+    #[error(
+        "a keyset with these keys cannot be signed: it lists at most 24 and revokes at most 24; wait until keys that were rotated have ended, or start afresh with a new root"
+    )]
+    Full {
+        /// What the claim says.
+        source: ClaimError,
+    },
     /// No valid keyset, and no root key to sign one.
     #[error(
-        "there is no valid keyset at {} and no root key to sign a new one: put the root key at {} and start again (it may be taken away afterwards)",
+        "there is no valid keyset at {} and no root key to sign a new one: run attester keys sign --root FILE, or put the root key at {} and start again (it may be taken away afterwards)",
         keyset.display(), root.display()
     )]
     NoRoot {
@@ -258,95 +288,105 @@ pub enum KeysError {
         /// What is wrong with the keyset.
         source: Box<KeysError>,
     },
+    /// A second key of a role is staged already.
+    #[error("{} waits already: attester keys rotate {role} takes it", path.display())]
+    Staged {
+        /// The role.
+        role: Role,
+        /// The file.
+        path: PathBuf,
+    },
+    /// An overlap that is too short for a probe under way, or that outlives the keyset.
+    #[error("an overlap is from one minute to 29 days")]
+    Overlap,
+    /// A revocation whose time has not come: it would not hold yet.
+    #[error("a key can be revoked from the past or from now on, not from a time to come")]
+    SinceLater,
+    /// Nothing by that name.
+    #[error(
+        "no key is called {name:?}: attester keys list shows them; a key that is not listed is named by its whole thumbprint or public key"
+    )]
+    NotFound {
+        /// What was asked for.
+        name: String,
+    },
+    /// Several by that name.
+    #[error("{name:?} is the beginning of {count} keys: write more of it")]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// How many.
+        count: usize,
+    },
+    /// Revoked before, and no later.
+    #[error("{key} is revoked already{}", since_text(*since))]
+    Already {
+        /// The key.
+        key: Thumbprint,
+        /// First second at which it does not count; 0 when it never did.
+        since: Seconds,
+    },
 }
 
 impl KeysError {
     const fn key(source: KeyError) -> Self {
         Self::Key { source }
     }
+
+    /// Whether another keyset is the remedy.
+    const fn is_cured_by_signing(&self) -> bool {
+        matches!(self, Self::Keyset { .. } | Self::NoKeyset { .. })
+    }
+}
+
+fn since_text(since: Seconds) -> String {
+    match since.as_u64() {
+        0 => " for all time".to_owned(),
+        second => format!(", from second {second} on: an earlier --since would change that"),
+    }
+}
+
+/// Whether the keyset's own window holds.
+fn holds(keyset: &Keyset, now: Timestamp) -> Result<(), ClaimError> {
+    let (not_before, expires) = keyset.window();
+    let now = now.seconds();
+    if now < not_before {
+        Err(ClaimError::NotYet { not_before, now })
+    } else if now >= expires {
+        Err(ClaimError::Expired { expires, now })
+    } else {
+        Ok(())
+    }
+}
+
+/// The key of `role` that signs at `now`: of those that are held and valid the one that lasts longest, and of two that end
+/// together the one that was listed later.
+fn signer<'h>(keyset: &Keyset, held: &'h [Held], role: Role, now: Timestamp) -> Option<&'h Held> {
+    let rank = |held: &Held| {
+        let place = |entry: &KeyEntry| entry.role == role && draft::thumbprint(entry) == Some(held.id());
+        let index = keyset.keys.iter().rposition(place)?;
+        keyset.key(role, held.id(), now).ok()?;
+        Some((keyset.keys.get(index)?.expires, index))
+    };
+    let held = held.iter().filter(|held| held.role == role);
+    held.filter_map(|held| Some((rank(held)?, held)))
+        .max_by_key(|(rank, _)| *rank)
+        .map(|(_, held)| held)
+}
+
+/// What is in the place of a role's key.
+fn own(held: &[Held], role: Role) -> Option<&Held> {
+    let plain = format!("{role}.key");
+    held.iter()
+        .find(|held| held.role == role && held.path.file_name().is_some_and(|name| *name == *plain))
 }
 
 /// Whether less than half of a keyset's life remains.
 fn is_old(keyset: &Keyset, now: Timestamp) -> bool {
-    let (_, expires) = keyset.window();
-    let (start, end): (Seconds, Seconds) = (keyset.issued_at, expires);
-    end.start().since(now) * 2 < end.start().since(start.start())
+    let (start, end) = (keyset.issued_at.start(), keyset.expires.start());
+    end.since(now) * 2 < end.since(start)
 }
 
-fn optional_key(path: &Path) -> Result<Option<SigningKey>, KeysError> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    SigningKey::read(path).map(Some).map_err(KeysError::key)
-}
-
-/// The root's public key, from its file or from the private key.
-fn root_public(folder: &Path, root: Option<&SigningKey>) -> Result<PublicKey, KeysError> {
-    let path = folder.join(ROOT_PUBLIC);
-    let text = match (fs::read_to_string(&path), root) {
-        (Ok(text), _) => text,
-        (Err(error), Some(root)) if error.kind() == io::ErrorKind::NotFound => return Ok(root.public()),
-        (Err(source), _) => return Err(KeysError::Read { path, source }),
-    };
-    match text.trim().parse::<PublicKey>() {
-        Ok(key) if root.is_none_or(|root| root.public() == key) => Ok(key),
-        _ => Err(KeysError::RootPublic { path }),
-    }
-}
-
-fn create_folder(folder: &Path) -> Result<(), KeysError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|source| KeysError::Write {
-        path: folder.to_owned(),
-        source,
-    })
-}
-
-/// Writes a file of mode 0600 that must not exist.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), KeysError> {
-    use io::Write;
-
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options
-        .open(path)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    written.map_err(|source| KeysError::Write {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Writes a file beside `path` and renames it, so that a crash leaves the old one or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeysError> {
-    let beside = path.with_extension("new");
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(KeysError::Write {
-                path: beside,
-                source: error,
-            });
-        }
-        _ => {}
-    }
-    write(&beside, bytes)?;
-    fs::rename(&beside, path).map_err(|source| KeysError::Write {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-const ROOT: &str = "root.key";
-const ROOT_PUBLIC: &str = "root.pub";
-const ATTESTER: &str = "attester.key";
-const ORIGIN: &str = "origin.key";
-const PROBER: &str = "prober.key";
-const KEYSET: &str = "keyset.cose";
 const DAY: u64 = 24 * 3600;
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ pub mod config;
 pub mod decide;
 mod door;
 pub mod flashlight;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod keys;
+pub mod metrics;
 pub mod model;
 pub mod origin;
 pub mod plan;

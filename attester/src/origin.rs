@@ -22,6 +22,7 @@ use proto::{
 use rand::CryptoRng;
 use serde::Deserialize;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     time::timeout,
@@ -29,11 +30,16 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
-use crate::door::{Door, Full, Seat, Seats};
+use crate::{
+    door::{Door, Full, Seat, Seats},
+    metrics::{self, Metrics},
+};
 
 mod answer;
 mod arrivals;
 mod body;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 
 pub use arrivals::{Arrival, Arrivals};
@@ -86,7 +92,7 @@ pub struct OriginKeys {
 pub struct Origin {
     listener: TcpListener,
     address: SocketAddr,
-    answers: Arc<Answers>,
+    answers: Answers,
     seats: Seats,
     limits: Limits,
 }
@@ -130,15 +136,23 @@ impl Origin {
             secret: body::BodySecret::new(rng),
             arrivals: Arrivals::new(config.remembered),
             bodies: Arc::new(Semaphore::new(config.bodies)),
+            metrics: Arc::default(),
         };
         let seats = Seats::new(config.connections, config.connections_per_source);
         Ok(Self {
             listener,
             address,
-            answers: Arc::new(answers),
+            answers,
             seats,
             limits: config.limits,
         })
+    }
+
+    /// Counts into these metrics; into its own, which nobody sees, without this.
+    #[must_use]
+    pub fn metered(mut self, metrics: Arc<Metrics>) -> Self {
+        self.answers.metrics = metrics;
+        self
     }
 
     /// The address that answers, with the port that was really taken.
@@ -166,11 +180,15 @@ impl Origin {
     pub async fn run(self, token: CancellationToken) {
         let connections = TaskTracker::new();
         let mut door = Door::new(self.listener, "origin");
+        let all = Arc::new(self.answers);
         while let Some((stream, source)) = door.next(&token).await {
             match self.seats.take(source.ip()) {
-                Err(full) => turn_away(&stream, source, full),
+                Err(full) => {
+                    all.metrics.turned_away(metrics::Door::Origin, full.into());
+                    turn_away(&stream, source, full);
+                }
                 Ok(seat) => {
-                    let answers = Arc::clone(&self.answers);
+                    let answers = Arc::clone(&all);
                     connections.spawn(serve(stream, source, answers, self.limits, seat, token.clone()));
                 }
             }
@@ -263,6 +281,18 @@ async fn serve(
     token: CancellationToken,
 ) {
     let _ = stream.set_nodelay(true);
+    exchange(stream, source, answers, limits, token).await;
+    drop(seat);
+}
+
+/// Reads the request and writes the answer.
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    source: SocketAddr,
+    answers: Arc<Answers>,
+    limits: Limits,
+    token: CancellationToken,
+) {
     let service = service_fn(|request| answers.answer(request, source));
     let connection = http1::Builder::new()
         .auto_date_header(false)
@@ -286,7 +316,6 @@ async fn serve(
         Ok(Err(error)) => debug!(%source, %error, "a connection to the origin ended early"),
         Err(_) => debug!(%source, "a connection to the origin took too long"),
     }
-    drop(seat);
 }
 
 /// Says why, if the socket takes it at once.

@@ -26,6 +26,8 @@ use tokio::{
 use crate::records::Name;
 
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use error::ResolveError;
 
@@ -61,6 +63,18 @@ impl Resolver {
         )?;
         addresses.extend(v6);
         Ok(addresses)
+    }
+
+    /// The addresses of a name that are of the same family as `like`: half the questions for whoever looks for one address.
+    ///
+    /// # Errors
+    /// As [`Resolver::addresses`].
+    pub async fn addresses_like(&self, name: &Name, like: IpAddr) -> Result<Vec<IpAddr>, ResolveError> {
+        let kind = match like {
+            IpAddr::V4(_) => RecordType::A,
+            IpAddr::V6(_) => RecordType::AAAA,
+        };
+        self.addresses_of(name, kind).await
     }
 
     /// Asks again and again until the name has exactly the expected addresses (for a name that is no rotation).

@@ -9,17 +9,22 @@ use std::{
 };
 
 use proto::{
+    claims::Link,
     ids::{Destination, PeerId},
     time::{Clock, Timestamp},
 };
 use rand::rngs::StdRng;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     decide::{Event, Rules},
     flashlight::Prober,
     keys::Keys,
+    metrics::{Levels, Metrics},
     model::{Finding, Identity, Reason},
     origin::Arrivals,
     plan::Pace,
@@ -33,15 +38,21 @@ use crate::{
 
 mod admission;
 mod agenda;
+mod grounds;
+mod keys;
 mod member;
 mod naming;
 mod probe;
 pub mod restore;
+mod sparing;
+mod successions;
 mod verdict;
 
 use admission::Reached;
 use member::Member;
 use probe::Probed;
+use sparing::Sparing;
+use successions::Successions;
 
 /// What the loop works with. Made by [`crate::app`].
 pub struct Kit {
@@ -65,6 +76,8 @@ pub struct Kit {
     pub clock: Clock,
     /// The rules.
     pub policy: Policy,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Kit {
@@ -114,12 +127,29 @@ pub struct Pulse {
     pub origin_well: bool,
 }
 
+/// What an attester that starts is busy with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Starting {
+    /// It opens the state file, and brings it up to date.
+    #[default]
+    Opening,
+    /// It verifies stored evidence again.
+    Restoring {
+        /// Peers looked at.
+        done: usize,
+        /// Peers stored.
+        of: usize,
+    },
+}
+
 /// The loop's state. One owner.
 pub struct Core {
     kit: Arc<Kit>,
     members: HashMap<PeerId, Member>,
     /// Who was admitted at an address.
     addresses: HashMap<SocketAddr, PeerId>,
+    /// Who moved to which key.
+    successions: Successions,
     agenda: BTreeSet<(Timestamp, PeerId)>,
     roster: Roster,
     rejections: Vec<RejectionRow>,
@@ -137,9 +167,17 @@ pub struct Core {
     reaching: HashMap<IpAddr, usize>,
     stop: CancellationToken,
     errands: u64,
-    keyset_sent: Vec<u8>,
+    /// The keys that sessions and standings have followed.
+    keys: Arc<Keys>,
+    /// Members whose standing is made again: a key was revoked.
+    doubted: VecDeque<PeerId>,
     rng: StdRng,
+    /// When the desired records are handed in next.
+    publishing: Sparing,
+    /// Whose own name waits for that.
+    unnamed: Vec<(PeerId, SessionId)>,
     pulse: watch::Sender<Pulse>,
+    pulsing: Sparing,
     store_well: bool,
     origin_well: bool,
     dns_well: bool,
@@ -166,9 +204,13 @@ impl Core {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn restore(kit: Kit, rng: StdRng) -> Result<(Self, watch::Receiver<Pulse>), crate::store::StoreError> {
+    pub async fn restore(
+        kit: Kit,
+        rng: StdRng,
+        progress: &watch::Sender<Starting>,
+    ) -> Result<(Self, watch::Receiver<Pulse>), crate::store::StoreError> {
         let (reports, inbox) = mpsc::channel(REPORTS);
-        let keyset_sent = kit.keys().keyset_bytes.clone();
+        let keys = kit.keys();
         let (pulse, pulses) = watch::channel(Pulse {
             store_well: true,
             origin_well: true,
@@ -178,6 +220,7 @@ impl Core {
             kit: Arc::new(kit),
             members: HashMap::new(),
             addresses: HashMap::new(),
+            successions: Successions::default(),
             agenda: BTreeSet::new(),
             roster: Roster::new(),
             rejections: Vec::new(),
@@ -192,16 +235,20 @@ impl Core {
             reaching: HashMap::new(),
             stop: CancellationToken::new(),
             errands: 0,
-            keyset_sent,
+            keys,
+            doubted: VecDeque::new(),
             rng,
+            publishing: Sparing::new(),
+            unnamed: Vec::new(),
             pulse,
+            pulsing: Sparing::new(),
             store_well: true,
             origin_well: true,
             dns_well: true,
             pruned: Timestamp::default(),
         };
-        core.load().await?;
-        core.publish();
+        core.load(progress).await?;
+        core.hand_in();
         Ok((core, pulses))
     }
 
@@ -209,10 +256,16 @@ impl Core {
     pub async fn run(mut self, mut events: mpsc::Receiver<SessionEvent>, token: CancellationToken) {
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut keys = self.kit.keys.clone();
+        // What changed since the state was restored.
+        self.follow_keys().await;
         loop {
             let pause = self.pause();
             tokio::select! {
                 () = token.cancelled() => break,
+                // The other end lives as long as the attester.
+                Ok(()) = keys.changed() => self.follow_keys().await,
+                () = std::future::ready(()), if !self.doubted.is_empty() => self.make_standing_again().await,
                 event = events.recv() => match event {
                     Some(event) => self.session_event(event).await,
                     None => break,
@@ -222,8 +275,15 @@ impl Core {
                 _ = housekeeping.tick() => self.housekeep().await,
             }
             self.dispatch().await;
-            self.note_pulse();
+            if self.publishing.is_due() {
+                self.hand_in();
+            }
+            self.pulsing.want();
+            if self.pulsing.is_due() {
+                self.note_pulse();
+            }
         }
+        self.hand_in();
         self.flush_rejections().await;
         self.stop.cancel();
         self.tasks.close();
@@ -275,7 +335,7 @@ impl Core {
         );
         if before != after {
             tracing::debug!(peer = %id, before = before.0, after = after.0, "standing");
-            let kept = self.kit.store.record_peer(&member.row()).await;
+            let kept = self.kit.store.record_peer(&member.row(now)).await;
             self.note_store(kept);
         }
         member.admitted = member.admitted && member.life.membership(now).is_some();
@@ -285,8 +345,14 @@ impl Core {
         }
     }
 
+    /// What DNS should show has changed.
+    fn publish(&mut self) {
+        self.publishing.want();
+    }
+
     /// Hands the desired records to the reconciler. A membership that the store does not know is not shown (P5).
-    fn publish(&mut self) -> u64 {
+    fn hand_in(&mut self) {
+        let began = Instant::now();
         let now = self.kit.clock.now();
         let kept = self.kit.policy.name_kept;
         let roster = &self.roster;
@@ -298,9 +364,14 @@ impl Core {
                 life: &member.life,
                 admitted: member.admitted,
             });
-        self.kit
+        let generation = self
+            .kit
             .publication
-            .desire(zone::desired(shown, &self.kit.policy.zone, now))
+            .desire(zone::desired(shown, &self.kit.policy.zone, now));
+        self.publishing.done(began);
+        for (id, session) in std::mem::take(&mut self.unnamed) {
+            self.await_name(&id, session, generation);
+        }
     }
 
     async fn goodbye(&mut self, peer: &PeerId, session: SessionId) {
@@ -355,23 +426,10 @@ impl Core {
     }
 
     async fn housekeep(&mut self) {
+        self.note_levels();
         self.flush_rejections().await;
-        self.pass_keyset_on();
         self.forget_the_gone().await;
         self.prune().await;
-    }
-
-    /// Sends a keyset that was signed anew to every agent.
-    fn pass_keyset_on(&mut self) {
-        let keys = self.kit.keys();
-        if keys.keyset_bytes != self.keyset_sent {
-            self.keyset_sent = keys.keyset_bytes.clone();
-            for session in self.roster.iter() {
-                if let Err(finding) = session.send_keyset(keys.keyset_bytes.clone().into()) {
-                    tracing::debug!(peer = %session.peer(), %finding, "the keyset could not be sent");
-                }
-            }
-        }
     }
 
     /// Whether a write succeeded. The first failure is told; health shows it until a write succeeds again.
@@ -388,7 +446,33 @@ impl Core {
         self.store_well
     }
 
-    fn note_pulse(&self) {
+    /// What monitoring shows of the whole; it looks at every peer, so not at every event.
+    fn note_levels(&self) {
+        let now = self.kit.clock.now();
+        let mut levels = Levels {
+            sessions: self.roster.len(),
+            in_flight: self.in_flight,
+            members_waiting: self.members_due.len(),
+            others_waiting: self.others_due.len(),
+            ..Levels::default()
+        };
+        for member in self.members.values() {
+            let name = member.life.standing().name();
+            match levels.standings.iter_mut().find(|(standing, _)| *standing == name) {
+                Some((_, peers)) => *peers += 1,
+                None => levels.standings.push((name, 1)),
+            }
+            if member.admitted && member.life.membership(now).is_some() {
+                levels.rotation += usize::from(self.kit.policy.zone.keeps_out(&member.life).is_none());
+                let left = member.life.lease().map(|until| until.since(now));
+                levels.shortest_lease = levels.shortest_lease.into_iter().chain(left).min();
+            }
+        }
+        self.kit.metrics.levels(&levels);
+    }
+
+    fn note_pulse(&mut self) {
+        let began = Instant::now();
         let now = self.kit.clock.now();
         let verified = self
             .members
@@ -404,14 +488,15 @@ impl Core {
         };
         self.pulse
             .send_if_modified(|shown| std::mem::replace(shown, pulse.clone()) != pulse);
+        self.pulsing.done(began);
     }
 }
 
 /// Whether `identity`'s address is held by somebody else: only a lease that runs holds one. A live session does not, or a
-/// neighbour behind the same router could keep a peer out by registering its address.
-fn held_by_another(core: &Core, identity: &Identity, now: Timestamp) -> Option<Finding> {
+/// neighbour behind the same router could keep a peer out by registering its address. Nor does what the peer was before.
+fn held_by_another(core: &Core, identity: &Identity, past: &[Link], now: Timestamp) -> Option<Finding> {
     let holder = core.addresses.get(&identity.address)?;
-    if *holder == identity.id() {
+    if *holder == identity.id() || past.iter().any(|link| link.old.peer_id() == *holder) {
         return None;
     }
     let held = core.members.get(holder)?.life.membership(now).is_some();

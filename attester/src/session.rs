@@ -28,13 +28,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::Server;
 use tracing::{debug, warn};
 
-use crate::door::{Door, Seats};
+use crate::{
+    door::{Door, Seats},
+    metrics::{self, Metrics},
+};
 
 pub mod admission;
 mod config;
 mod connection;
 mod conversation;
 mod event;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod link;
 mod pace;
@@ -66,7 +71,7 @@ pub struct SessionServer {
     address: SocketAddr,
     tls: Arc<rustls::ServerConfig>,
     seats: Seats,
-    shared: Arc<Shared>,
+    shared: Shared,
 }
 
 /// What all sessions share.
@@ -80,6 +85,7 @@ struct Shared {
     last_id: AtomicU64,
     tasks: TaskTracker,
     stopping: CancellationToken,
+    metrics: Arc<Metrics>,
 }
 
 impl SessionServer {
@@ -112,6 +118,7 @@ impl SessionServer {
             last_id: AtomicU64::new(0),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            metrics: Arc::default(),
         };
         let seats = Seats::new(config.sessions, config.sessions_per_source);
         Ok((
@@ -120,10 +127,17 @@ impl SessionServer {
                 address,
                 tls: tls::config()?,
                 seats,
-                shared: Arc::new(shared),
+                shared,
             },
             heard,
         ))
+    }
+
+    /// Counts into these metrics; into its own, which nobody sees, without this.
+    #[must_use]
+    pub fn metered(mut self, metrics: Arc<Metrics>) -> Self {
+        self.shared.metrics = metrics;
+        self
     }
 
     /// The address that answers, with the port that was really taken.
@@ -140,9 +154,10 @@ impl SessionServer {
             shared,
             ..
         } = self;
+        let shared = Arc::new(shared);
         let abort = CancellationToken::new();
         let (finished, handshaken) = mpsc::channel(FINISHED);
-        let handshakes = Handshakes::new(tls, shared.limits, finished, abort.clone());
+        let handshakes = Handshakes::new(tls, shared.limits, finished, abort.clone(), Arc::clone(&shared.metrics));
         let served = serve(Arc::clone(&shared), handshaken);
         let cut = async {
             token.cancelled().await;
@@ -212,7 +227,11 @@ async fn let_in(
         let Some((stream, source)) = door.next(token).await else {
             return;
         };
-        let (seat, full) = match seats.take(source.ip()) {
+        let taken = seats.take(source.ip());
+        if let Err(full) = &taken {
+            shared.metrics.turned_away(metrics::Door::Session, (*full).into());
+        }
+        let (seat, full) = match taken {
             Ok(seat) => (seat, None),
             Err(full) => match turned_away.take(source.ip()) {
                 Ok(seat) => (seat, Some(full)),

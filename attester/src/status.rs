@@ -1,11 +1,18 @@
-//! `/healthz` for the operator's monitoring: 200 while every part is well, 503 when one is not, JSON either way.
+//! The operator's own server: `/healthz`, `/readyz`, `/metrics` over HTTP/1.1, and gRPC health checking (`grpc.health.v1`)
+//! over HTTP/2 without TLS, on one port that is not for strangers.
+//!
+//! Health is not served at the session port. A session there is one TLS connection with one stream that must register within
+//! seconds; a health check would be a second kind of stream without those bounds, open to everybody, and whoever checks (a
+//! kubelet, say) often speaks no TLS and knows nothing of our certificate. Load balancers can check another port than the one
+//! that they forward.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Request, Version, body::Incoming, rt::Executor, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::conn::auto,
+};
 use serde::Serialize;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -14,9 +21,20 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How an attester is. Written by whoever knows, read by `/healthz`.
+use crate::metrics::Metrics;
+
+mod grpc;
+mod pages;
+
+use pages::Pages;
+
+/// How an attester is. Written by whoever knows, read here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Health {
+    /// Where it is in its life.
+    pub stage: Stage,
+    /// DNS answers for the zone: state was restored and published.
+    pub answering: bool,
     /// The last write to the state file succeeded.
     pub store: bool,
     /// DNS shows what was decided.
@@ -31,19 +49,37 @@ pub struct Health {
     pub verified: usize,
 }
 
+/// Where an attester is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// It restores its state.
+    #[default]
+    Starting,
+    /// Sessions are accepted.
+    Serving,
+    /// It was told to stop.
+    Draining,
+}
+
 impl Health {
     /// Whether every part is well. How many peers there are says nothing about that.
     pub const fn is_well(&self) -> bool {
         self.store && self.dns && self.origin
     }
+
+    /// Whether it takes new work: state is restored, DNS answers and sessions are accepted.
+    pub const fn is_ready(&self) -> bool {
+        matches!(self.stage, Stage::Serving) && self.answering
+    }
 }
 
-/// The operator's HTTP server, its socket open.
+/// The operator's server, its socket open.
 #[derive(Debug)]
 pub struct Status {
     listener: TcpListener,
     address: SocketAddr,
-    health: watch::Receiver<Health>,
+    pages: Pages,
 }
 
 /// Why there is no status.
@@ -65,14 +101,18 @@ impl Status {
     ///
     /// # Errors
     /// [`StatusError::Bind`].
-    pub async fn bind(address: SocketAddr, health: watch::Receiver<Health>) -> Result<Self, StatusError> {
+    pub async fn bind(
+        address: SocketAddr,
+        health: watch::Receiver<Health>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StatusError> {
         let failed = |source| StatusError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self {
             listener,
             address,
-            health,
+            pages: Pages { health, metrics },
         })
     }
 
@@ -84,16 +124,25 @@ impl Status {
     /// Answers until `token` is cancelled; connections then are dropped.
     pub async fn run(self, token: CancellationToken) {
         let tasks = TaskTracker::new();
-        let seats = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let (seats, long) = (
+            Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            Arc::new(Semaphore::new(MOST_LONG)),
+        );
         while let Some(Ok(seat)) = token.run_until_cancelled(Arc::clone(&seats).acquire_owned()).await {
             let Some(accepted) = token.run_until_cancelled(self.listener.accept()).await else {
                 break;
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let (health, token) = (self.health.clone(), token.clone());
+                    let tracked = Tracked {
+                        tasks: tasks.clone(),
+                        token: token.clone(),
+                    };
+                    let (pages, long, token) = (self.pages.clone(), Arc::clone(&long), token.clone());
                     tasks.spawn(async move {
-                        token.run_until_cancelled(serve(stream, health)).await;
+                        token
+                            .run_until_cancelled(Box::pin(serve(stream, pages, tracked, &long)))
+                            .await;
                         drop(seat);
                     });
                 }
@@ -108,145 +157,94 @@ impl Status {
     }
 }
 
-async fn serve(stream: TcpStream, health: watch::Receiver<Health>) {
+/// Serves a connection: one request of HTTP/1.1, or HTTP/2 for as long as somebody watches.
+async fn serve(stream: TcpStream, pages: Pages, tracked: Tracked, long: &Semaphore) {
+    let (spoken, mut first) = watch::channel(None);
     let answers = service_fn(|request: Request<Incoming>| {
-        let answer = answer(request.method(), request.uri().path(), *health.borrow());
-        async { Ok::<_, Infallible>(answer) }
+        spoken.send_if_modified(|first| first.replace(request.version()).is_none());
+        pages.clone().answer(request)
     });
-    let mut server = http1::Builder::new();
-    server
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(MOST_HEAD)
-        .keep_alive(false);
-    match timeout(CONNECTION, server.serve_connection(TokioIo::new(stream), answers)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "an admin connection ended early"),
+    let server = builder(tracked);
+    let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), answers));
+    let version = tokio::select! {
+        ended = connection.as_mut() => return tell(ended),
+        version = timeout(HEAD, first.wait_for(Option::is_some)) => match version {
+            Ok(Ok(version)) => *version,
+            _ => return tracing::debug!("an admin connection asked for nothing"),
+        },
+    };
+    let (limit, _place) = if version == Some(Version::HTTP_2) {
+        match long.try_acquire() {
+            Ok(place) => (LONG, Some(place)),
+            Err(_) => return tracing::debug!("too many HTTP/2 connections to the admin listener"),
+        }
+    } else {
+        (CONNECTION, None)
+    };
+    if let Ok(ended) = timeout(limit, connection.as_mut()).await {
+        return tell(ended);
+    }
+    connection.as_mut().graceful_shutdown();
+    match timeout(LINGER, connection).await {
+        Ok(ended) => tell(ended),
         Err(_) => tracing::debug!("an admin connection took too long"),
     }
 }
 
-fn answer(method: &Method, path: &str, health: Health) -> Response<Full<Bytes>> {
-    if path != "/healthz" {
-        return text(StatusCode::NOT_FOUND, "there is only /healthz here\n");
+fn builder(tracked: Tracked) -> auto::Builder<Tracked> {
+    let mut server = auto::Builder::new(tracked);
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(MOST_HEAD)
+        .keep_alive(false);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(MOST_HEAD as u32)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG);
+    server
+}
+
+fn tell<E: std::fmt::Display>(ended: Result<(), E>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an admin connection ended early");
     }
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "/healthz is read with GET\n");
-        refused
-            .headers_mut()
-            .insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
-        return refused;
+}
+
+/// Runs the tasks of HTTP/2 streams among those that are awaited at the end.
+#[derive(Clone)]
+struct Tracked {
+    tasks: TaskTracker,
+    token: CancellationToken,
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tracked {
+    fn execute(&self, task: F) {
+        self.tasks.spawn(self.token.clone().run_until_cancelled_owned(task));
     }
-    let (code, status) = if health.is_well() {
-        (StatusCode::OK, "ok")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "unwell")
-    };
-    let report = Report { status, health };
-    let body = serde_json::to_string(&report).unwrap_or_else(|_| format!("{{\"status\":\"{status}\"}}"));
-    reply(code, "application/json", body + "\n")
-}
-
-#[derive(Serialize)]
-struct Report {
-    status: &'static str,
-    #[serde(flatten)]
-    health: Health,
-}
-
-fn text(code: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    reply(code, "text/plain; charset=utf-8", body.to_owned())
-}
-
-fn reply(code: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = code;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-    response
 }
 
 const MOST_CONNECTIONS: usize = 16;
+/// Of these, how many may be HTTP/2: those that watch must not crowd out those that ask.
+const MOST_LONG: usize = 8;
+const MOST_STREAMS: u32 = 8;
 const MOST_HEAD: usize = 8 * 1024;
+/// For a first request to arrive.
 const HEAD: Duration = Duration::from_secs(2);
+/// For an answer of HTTP/1.1 to be taken.
 const CONNECTION: Duration = Duration::from_secs(5);
+/// After so long whoever watches connects anew.
+const LONG: Duration = Duration::from_secs(600);
+const LINGER: Duration = Duration::from_secs(2);
+/// A watcher that is gone is noticed by its silence.
+const PING: Duration = Duration::from_secs(20);
+const PONG: Duration = Duration::from_secs(10);
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    async fn ask(address: SocketAddr, request: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream
-            .write_all(format!("{request} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
-            .await
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-    }
-
-    #[tokio::test]
-    async fn the_answer_follows_the_health() {
-        let well = Health {
-            store: true,
-            dns: true,
-            origin: true,
-            sessions: 3,
-            peers: 5,
-            verified: 2,
-        };
-        let (sender, receiver) = watch::channel(Health::default());
-        let status = Status::bind("127.0.0.1:0".parse().unwrap(), receiver).await.unwrap();
-        let address = status.addr();
-        let token = CancellationToken::new();
-        let running = tokio::spawn(status.run(token.clone()));
-
-        let (code, body) = ask(address, "GET /healthz").await;
-        assert_eq!(code, 503);
-        assert_eq!(
-            serde_json::from_str::<serde_json::Value>(&body).unwrap()["status"],
-            "unwell"
-        );
-        sender.send_replace(well);
-        let (code, body) = ask(address, "GET /healthz").await;
-        let expected = serde_json::json!({ "status": "ok", "store": true, "dns": true, "origin": true, "sessions": 3, "peers": 5, "verified": 2 });
-        assert_eq!(
-            (code, serde_json::from_str::<serde_json::Value>(&body).unwrap()),
-            (200, expected)
-        );
-        for sick in [
-            Health { store: false, ..well },
-            Health { dns: false, ..well },
-            Health { origin: false, ..well },
-        ] {
-            sender.send_replace(sick);
-            assert_eq!(ask(address, "GET /healthz").await.0, 503, "{sick:?}");
-        }
-        assert_eq!(ask(address, "HEAD /healthz").await, (503, String::new()));
-        assert_eq!(ask(address, "POST /healthz").await.0, 405);
-        assert_eq!(ask(address, "GET /").await.0, 404);
-
-        // A connection that says nothing does not keep it from stopping.
-        let _silent = TcpStream::connect(address).await.unwrap();
-        token.cancel();
-        running.await.unwrap();
-        TcpStream::connect(address).await.unwrap_err();
-    }
-
-    #[tokio::test]
-    async fn a_taken_port_is_told() {
-        let (_sender, receiver) = watch::channel(Health::default());
-        let first = Status::bind("127.0.0.1:0".parse().unwrap(), receiver.clone())
-            .await
-            .unwrap();
-        let error = Status::bind(first.addr(), receiver).await.unwrap_err().to_string();
-        assert!(error.contains("admin.listen"), "{error}");
-    }
-}
+mod tests;

@@ -13,6 +13,8 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
+use crate::metrics::Metrics;
+
 mod error;
 mod open;
 mod peers;
@@ -20,10 +22,12 @@ mod probes;
 mod prune;
 mod rejections;
 mod rows;
+mod successions;
 
 pub use error::StoreError;
-pub use prune::{Pruned, Retention};
+pub use prune::{Pruned, Retention, Stored};
 pub use rows::{BadRow, Loaded, Lookup, PeerRow, ProbeRow, Recorded, RejectionRow, StoredEvidence};
+pub use successions::{Moved, SuccessionRow};
 
 /// The state file, open. Clones share the one connection that writes.
 #[derive(Clone, Debug)]
@@ -32,6 +36,7 @@ pub struct Store {
     path: Arc<Path>,
     /// Held so that no second attester writes; `None` when opened for reading.
     _lock: Option<Arc<File>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Store {
@@ -47,6 +52,7 @@ impl Store {
             pool,
             path: path.into(),
             _lock: Some(Arc::new(lock)),
+            metrics: Arc::default(),
         })
     }
 
@@ -60,7 +66,15 @@ impl Store {
             pool,
             path: path.into(),
             _lock: None,
+            metrics: Arc::default(),
         })
+    }
+
+    /// Counts into these metrics; into its own, which nobody sees, without this.
+    #[must_use]
+    pub fn metered(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Closes the file in order. Dropping the store instead loses nothing that was recorded.
@@ -104,8 +118,14 @@ impl Store {
             .pool
             .begin_with(statement)
             .await
+            .inspect_err(|_| self.metrics.transaction_failed(name))
             .map_err(|source| StoreError::transaction(name, source))?;
-        Ok(Tx { name, began, inner })
+        Ok(Tx {
+            name,
+            began,
+            inner,
+            metrics: Arc::clone(&self.metrics),
+        })
     }
 }
 
@@ -114,6 +134,7 @@ struct Tx {
     name: &'static str,
     began: tokio::time::Instant,
     inner: Transaction<'static, Sqlite>,
+    metrics: Arc<Metrics>,
 }
 
 /// A statement with its values.
@@ -145,17 +166,25 @@ impl Tx {
 
     /// Ends it; what it wrote is on the disk when this returns.
     async fn commit(self) -> Result<(), StoreError> {
-        let Self { name, began, inner } = self;
+        let Self {
+            name,
+            began,
+            inner,
+            metrics,
+        } = self;
         inner
             .commit()
             .await
+            .inspect_err(|_| metrics.transaction_failed(name))
             .map_err(|source| StoreError::transaction(name, source))?;
         let elapsed: Duration = began.elapsed();
+        metrics.transaction(name, elapsed);
         tracing::trace!(name, ?elapsed, "transaction");
         Ok(())
     }
 
     fn failed(&self, source: sqlx::Error) -> StoreError {
+        self.metrics.transaction_failed(self.name);
         StoreError::transaction(self.name, source)
     }
 }

@@ -1,6 +1,6 @@
 //! Logs: to standard error, plain or JSON, filtered. Set up once, by the binary.
 
-use std::io::IsTerminal;
+use std::{ffi::OsString, io::IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
@@ -22,16 +22,35 @@ pub fn start(log: &Log) -> Result<(), TelemetryError> {
             source,
         })?,
     };
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(colour);
+        .with_ansi(is_coloured(&std::io::stderr()));
     let started = match log.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     started.map_err(|source| TelemetryError::Started { source })
+}
+
+/// Whether what goes to `stream` is coloured.
+///
+/// The rule is that of clap's own help, so that one program is of one mind: never with `NO_COLOR` (<https://no-color.org>);
+/// always with `CLICOLOR_FORCE` (<https://bixense.com/clicolors>); else on terminals that are not dumb, unless `CLICOLOR` is 0.
+pub fn is_coloured(stream: &impl IsTerminal) -> bool {
+    colour(stream.is_terminal(), |name| std::env::var_os(name))
+}
+
+fn colour(is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    if variable("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        return false;
+    }
+    if variable("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
+        return true;
+    }
+    let unwanted = variable("CLICOLOR").is_some_and(|value| value == "0");
+    let able = !cfg!(unix) || variable("TERM").is_some_and(|value| value != "dumb");
+    is_terminal && able && !unwanted
 }
 
 /// Why there are no logs.
@@ -54,3 +73,38 @@ pub enum TelemetryError {
 }
 
 const VARIABLE: &str = "RUST_LOG";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_is_for_terminals_unless_somebody_says_otherwise() {
+        type Variables = &'static [(&'static str, &'static str)];
+        let cases: [(bool, Variables, bool); 12] = [
+            (true, &[("TERM", "xterm")], true),
+            (false, &[("TERM", "xterm")], false),
+            (true, &[("TERM", "dumb")], false),
+            (true, &[], !cfg!(unix)),
+            (true, &[("TERM", "xterm"), ("NO_COLOR", "1")], false),
+            (true, &[("TERM", "xterm"), ("NO_COLOR", "")], true),
+            (true, &[("TERM", "xterm"), ("CLICOLOR", "0")], false),
+            (true, &[("TERM", "xterm"), ("CLICOLOR", "1")], true),
+            (false, &[("CLICOLOR", "1"), ("TERM", "xterm")], false),
+            (false, &[("CLICOLOR_FORCE", "1")], true),
+            (false, &[("CLICOLOR_FORCE", "0")], false),
+            (
+                true,
+                &[("TERM", "xterm"), ("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")],
+                false,
+            ),
+        ];
+        for (terminal, variables, expected) in cases {
+            let variable = |name: &str| {
+                let set = variables.iter().find(|(set, _)| *set == name);
+                set.map(|(_, value)| OsString::from(value))
+            };
+            assert_eq!(colour(terminal, variable), expected, "{terminal} {variables:?}");
+        }
+    }
+}

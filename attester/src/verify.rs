@@ -62,8 +62,11 @@ use proto::{ids::ProbeId, time::Timestamp};
 
 use crate::model::{Identity, Route};
 
+pub mod account;
 mod checks;
 mod recheck;
+mod trust;
+mod witnesses;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -71,7 +74,8 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use checks::{Case, verify};
-pub use recheck::{Recheck, recheck};
+pub use recheck::{Audit, Recheck, audit, recheck};
+pub use trust::Trust;
 
 /// A peer's proof: this key, at this address, with this TLS key, carried real traffic by these routes.
 ///

@@ -106,6 +106,7 @@ fn peer(number: u8, standing: &str) -> PeerRow {
         standing: standing.to_owned(),
         reason: None,
         detail: String::new(),
+        since: Some(now.minus(Duration::from_secs(3900))),
         first_seen: Timestamp::from_secs(951_782_400),
         last_seen: now.minus(Duration::from_secs(3)),
         lease_until: (standing == "verified").then(|| now.plus(Duration::from_secs(250))),
@@ -174,6 +175,7 @@ fn init_writes_private_files_once() {
     assert_eq!(mode(&place.path("state/keys")), 0o700);
     let keys = [
         "attester.key",
+        "keys.lock",
         "keyset.cose",
         "origin.key",
         "prober.key",
@@ -311,9 +313,6 @@ fn mistakes_are_told_with_line_and_key_by_every_command() {
     }
     let help = place.run(&["--help"]);
     assert_eq!(help.code, 0);
-    for code in ["0  done", "1  what was asked", "2  a mistake", "3  files"] {
-        assert!(help.out.contains(code), "{}", help.out);
-    }
 }
 
 #[test]
@@ -393,7 +392,8 @@ fn a_peer_is_explained() {
         "reason      tls-timeout",
         "what to do  the connection is accepted, but the TLS handshake does not finish",
         "first seen  2000-02-29 00:00:00",
-        "2000-03-01 00:00:03  direct/connect  1024  failed   tls    tls-timeout  resolve 0.3 connect 1.2  3 s",
+        "2000-03-01 00:00:03  030303030303  direct/connect       1024     failed        tls-timeout",
+        "resolve 0.3 connect 1.2 ms\n  3 s\n",
         "2000-02-29 00:00:00  127.77.2.1",
     ] {
         assert!(ran.out.contains(part), "{part:?} in\n{}", ran.out);

@@ -1,10 +1,3 @@
-//! See `fuzz::evidence`.
+//! See `fuzz-one --list`.
 #![cfg_attr(fuzzing, no_main)]
-
-#[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::evidence(bytes));
-
-#[cfg(not(fuzzing))]
-fn main() {
-    fuzz::replay("evidence", fuzz::evidence);
-}
+fuzz::program!("evidence");

@@ -1,10 +1,3 @@
-//! See `fuzz::responses`.
+//! See `fuzz-one --list`.
 #![cfg_attr(fuzzing, no_main)]
-
-#[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::responses(bytes));
-
-#[cfg(not(fuzzing))]
-fn main() {
-    fuzz::replay("responses", fuzz::responses);
-}
+fuzz::program!("responses");

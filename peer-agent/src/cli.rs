@@ -2,18 +2,24 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-use peer_agent::{AgentError, give::GiveError};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
+mod check_config;
+mod colour;
+mod exit;
 mod init;
+mod keys;
+mod manual;
 mod problem;
 mod report;
 mod run;
 mod settings;
 
+use exit::Exit;
+
 /// Serve as a give mode peer, and prove to an attester that it works.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(name = "peer-agent", version, after_help = Exit::help(), max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -25,6 +31,15 @@ enum Command {
     Init(Box<Init>),
     /// Serve, and tell what the attester finds, until SIGTERM or Ctrl-C
     Run(Run),
+    /// Show the peer's identity, or move it to a new key
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Read the configuration file and tell every mistake and risk with its line and key
+    CheckConfig(check_config::CheckConfig),
+    /// Print a script that completes this program's command lines in a shell
+    Completions(manual::Completions),
+    /// Print the manual page, or write one for each command
+    Man(manual::Pages),
 }
 
 #[derive(Debug, Args)]
@@ -58,30 +73,20 @@ struct Run {
 
 impl Cli {
     /// Does what the command line says.
-    pub(crate) fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<Exit> {
         match self.command {
+            Command::CheckConfig(check) => return check.run(),
+            Command::Completions(completions) => completions.run(Self::command()),
+            Command::Man(pages) => pages.run(Self::command()),
             Command::Init(init) => init::init(&init),
             Command::Run(run) => run::run(&run),
-        }
+            Command::Keys(keys) => keys.run(),
+        }?;
+        Ok(Exit::Done)
     }
 }
 
 /// The exit code of a failure.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<problem::FileError>() {
-        return 2;
-    }
-    match (error.downcast_ref(), error.downcast_ref()) {
-        (Some(AgentError::Identity(_) | AgentError::Folder { .. }), _) | (_, Some(GiveError::Tls(_))) => 3,
-        (_, Some(GiveError::Listen { .. })) => 4,
-        _ => 1,
-    }
+    Exit::of(error).code()
 }
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  stopped as asked
-  1  anything that is not listed here
-  2  a mistake on the command line or in the configuration file, or no such file
-  3  a key file that cannot be used
-  4  the port cannot be listened on";

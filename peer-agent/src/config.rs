@@ -9,7 +9,7 @@ use std::{
 };
 
 use proto::{
-    claims::{Protocol, Protocols},
+    claims::{Protocol, Protocols, SuccessionPair},
     ids::Pin,
     key::PublicKey,
     time::Clock,
@@ -31,6 +31,12 @@ pub struct AgentConfig {
     pub root: PublicKey,
     /// The peer's own key.
     pub identity: Identity,
+    /// How the identity came to its key, oldest first, for a host that keeps its key itself ([`Identity::Key`]); of a file
+    /// it is known from the file beside it, unless something is given here.
+    pub successions: Vec<SuccessionPair>,
+    /// Where the newest keyset of the attester is kept, so that no older one is believed after a restart: somebody who stole
+    /// an attester key could otherwise show one from before the theft. `None`: it is remembered while the agent runs.
+    pub keyset: Option<PathBuf>,
     /// The public address and port that the peer serves at.
     pub address: SocketAddr,
     /// What the peer speaks there; all three protocols by default.
@@ -57,6 +63,8 @@ impl AgentConfig {
             attesters,
             root,
             identity,
+            keyset: None,
+            successions: Vec::new(),
             address,
             protocols: Protocols::new(Protocol::ALL.iter().copied()).expect("there are protocols"),
             pin,
@@ -226,11 +234,14 @@ pub struct AgentSection {
 }
 
 impl AgentSection {
-    /// The agent's settings; a relative key file is looked for in `folder`.
+    /// The agent's settings; a relative key file is looked for in `folder`, and the newest keyset is kept beside it.
     pub fn config(&self, folder: &Path, pin: Pin) -> AgentConfig {
-        let identity = Identity::File(folder.join(&self.identity));
+        let identity = folder.join(&self.identity);
+        let keyset = identity.with_extension("keyset");
+        let identity = Identity::File(identity);
         let config = AgentConfig::new(self.attesters.clone(), self.root, identity, self.address, pin);
         AgentConfig {
+            keyset: Some(keyset),
             bind: self.bind,
             ..config
         }

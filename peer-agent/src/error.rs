@@ -41,6 +41,21 @@ pub enum AgentError {
         /// Why.
         source: std::io::Error,
     },
+    /// The file that says how the identity came to its key cannot be used.
+    #[error("the peer's history cannot be read")]
+    Successions(#[source] crate::identity::ChainError),
+    /// Successions that the host gave do not end at the identity's key.
+    #[error("the successions are not those of this identity")]
+    Chain(#[source] proto::ClaimError),
+    /// The file of the attester's newest keyset cannot be used.
+    #[error("the attester's newest keyset cannot be read back")]
+    KeysetFile(#[source] crate::remembered::KeysetFileError),
+    /// The identity is being moved to a new key.
+    #[error("the identity {} is being moved to a new key: start again in a moment", path.display())]
+    Moving {
+        /// The key file.
+        path: std::path::PathBuf,
+    },
     /// [`Agent::start`] was called outside of a tokio runtime.
     ///
     /// [`Agent::start`]: crate::Agent::start

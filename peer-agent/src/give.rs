@@ -32,6 +32,7 @@ mod conn;
 mod connect;
 mod dial;
 mod enproxy;
+pub(crate) mod fuzzing;
 mod pacer;
 mod policy;
 mod quota;

@@ -1,21 +1,47 @@
 //! Who the peer is: an Ed25519 key in a file that only its owner can read, made at the first start.
 //!
+//! An identity can move to a new key ([`rotate`]) and keep its history: what both keys signed is in a file beside it
+//! ([`successions`]).
+//!
 //! On Windows the file has whatever rights its folder grants: keep it in the user's profile.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+};
 
-use proto::key::{KeyError, SigningKey};
+use proto::{
+    claims::{Link, SuccessionPair},
+    key::{KeyError, PublicKey, SigningKey},
+};
 use rand::CryptoRng;
 
 use crate::error::AgentError;
 
+mod chain;
+mod rotation;
+
+pub use self::{
+    chain::{ChainError, file as successions_file, read as successions},
+    rotation::{RotateError, Rotated, is_moving, rotate},
+};
+
 /// Where an agent's key comes from.
 #[derive(Clone, Debug)]
 pub enum Identity {
-    /// A PKCS#8 PEM file, created with a fresh key when there is none.
+    /// A PKCS#8 PEM file, created with a fresh key when there is none. How it came to that key is read from the file
+    /// beside it.
     File(PathBuf),
     /// A key that the host keeps.
     Key(SigningKey),
+}
+
+/// An identity in use.
+pub(crate) struct Opened {
+    pub(crate) key: SigningKey,
+    pub(crate) successions: Vec<SuccessionPair>,
+    /// As long as it is open the identity is not moved to another key.
+    pub(crate) held: Option<File>,
 }
 
 impl Identity {
@@ -28,6 +54,45 @@ impl Identity {
             Self::File(path) => read_or_create(path, rng),
             Self::Key(key) => Ok(key.clone()),
         }
+    }
+
+    /// The key, how the identity came to it, and a hold on its file.
+    ///
+    /// # Errors
+    /// As [`Identity::key`], when the file beside it cannot be used, and while the identity is moved to another key.
+    pub(crate) fn open(&self, rng: &mut impl CryptoRng) -> Result<Opened, AgentError> {
+        let key = self.key(rng)?;
+        let Self::File(path) = self else {
+            return Ok(Opened {
+                key,
+                successions: Vec::new(),
+                held: None,
+            });
+        };
+        let held = hold(path)?;
+        // Only what is held stays as it is.
+        let key = SigningKey::read(path).map_err(AgentError::Identity)?;
+        let links = links(path, &key.public())?;
+        Ok(Opened {
+            key,
+            successions: links.into_iter().map(|link| link.pair).collect(),
+            held,
+        })
+    }
+}
+
+fn links(path: &Path, key: &PublicKey) -> Result<Vec<Link>, AgentError> {
+    successions(path, key).map_err(AgentError::Successions)
+}
+
+/// Several agents may use an identity, if only one at a time has a session; but none while it is moved.
+fn hold(path: &Path) -> Result<Option<File>, AgentError> {
+    let Ok(file) = File::open(path) else { return Ok(None) };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(AgentError::Moving { path: path.to_owned() }),
+        // Not every file system has locks.
+        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 

@@ -51,18 +51,28 @@
 
 use std::{sync::Arc, time::Duration};
 
-use proto::ids::{Address, PeerId};
+use proto::{
+    claims::Chain,
+    ids::{Address, PeerId},
+};
 use rand::{CryptoRng, SeedableRng, rngs::StdRng};
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle, time::timeout};
 
-use self::session::{Driver, Profile, Token, Wish};
+use self::{
+    identity::Opened,
+    remembered::Remembered,
+    session::{Driver, Profile, Token, Wish},
+};
 
 pub mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "give")]
 pub mod give;
-mod identity;
+pub mod identity;
 pub mod metrics;
+mod remembered;
 #[cfg(test)]
 mod samples;
 mod session;
@@ -75,6 +85,7 @@ pub use self::{
     error::AgentError,
     identity::Identity,
     metrics::Metrics,
+    remembered::KeysetFileError,
     standing::{Standing, State},
     tap::{Flow, FlowEnd, Tap},
 };
@@ -101,7 +112,16 @@ impl Agent {
     pub fn start(config: AgentConfig, mut rng: impl CryptoRng) -> Result<Self, AgentError> {
         let runtime = Handle::try_current().map_err(|_| AgentError::Runtime)?;
         config.check()?;
-        let key = config.identity.key(&mut rng)?;
+        let Opened {
+            key,
+            mut successions,
+            held,
+        } = config.identity.open(&mut rng)?;
+        if !config.successions.is_empty() {
+            successions.clone_from(&config.successions);
+        }
+        Chain::verify(successions.clone(), &key.public()).map_err(AgentError::Chain)?;
+        let remembered = Remembered::open(config.keyset.clone(), &config.root).map_err(AgentError::KeysetFile)?;
         let peer_id = key.public().peer_id();
         let metrics = Arc::<Metrics>::default();
         let (tap, finished) = Tap::connected(config.clock.clone(), Arc::clone(&metrics));
@@ -115,6 +135,7 @@ impl Agent {
             pin: config.pin,
             connect_token: config.connect_token.clone().map(Token),
             software: config.software.clone(),
+            successions,
         };
         let driver = Driver {
             profile: Arc::new(profile),
@@ -128,6 +149,8 @@ impl Agent {
             failures: 0,
             rejected: false,
             turn: 0,
+            remembered,
+            _held: held,
         };
         let task = Some(runtime.spawn(driver.run()));
         Ok(Self {

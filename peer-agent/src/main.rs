@@ -8,7 +8,7 @@ mod cli;
 
 fn main() -> ExitCode {
     match cli::Cli::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {
             eprintln!("peer-agent: {error:#}");
             ExitCode::from(cli::exit_code(&error))

@@ -60,6 +60,7 @@ pub(crate) fn keyset() -> Keyset {
         not_before: after(-3600),
         issued_at: after(-3600),
         keys: vec![entry(Role::Attester, &attester()), entry(Role::Origin, &stranger())],
+        revoked: vec![],
     }
 }
 

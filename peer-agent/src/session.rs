@@ -3,10 +3,10 @@
 //! `machine` decides, `live` carries out, `channel` connects; here is the life around them: whose turn it is among the
 //! endpoints, how long to wait, pause and stop.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use proto::{
-    claims::Protocols,
+    claims::{Protocols, SuccessionPair},
     ids::{Address, Pin},
     key::{PublicKey, SigningKey},
 };
@@ -17,12 +17,14 @@ use self::error::SessionError;
 use crate::{
     config::AgentConfig,
     metrics::Metrics,
+    remembered::Remembered,
     standing::{Standing, State},
     tap::{Tap, ledger::Finished},
 };
 
 mod channel;
 mod error;
+pub(crate) mod fuzzing;
 mod live;
 mod machine;
 
@@ -36,6 +38,8 @@ pub(crate) struct Profile {
     pub(crate) pin: Pin,
     pub(crate) connect_token: Option<Token>,
     pub(crate) software: String,
+    /// How the identity came to its key, oldest first; they end at `key`.
+    pub(crate) successions: Vec<SuccessionPair>,
 }
 
 /// A CONNECT token; never printed.
@@ -74,6 +78,10 @@ pub(crate) struct Driver {
     pub(crate) rejected: bool,
     /// Counts the attempts: whose turn it is.
     pub(crate) turn: usize,
+    /// The newest keyset that was ever believed.
+    pub(crate) remembered: Remembered,
+    /// The identity's file, which is not moved to another key as long as this runs.
+    pub(crate) _held: Option<File>,
 }
 
 impl Driver {
@@ -141,8 +149,9 @@ impl Driver {
             self.metrics.rejections.add_one();
         }
         let wait = match error {
-            // Trying again changes nothing until somebody acts.
-            SessionError::Rejected { retry: false, .. } => self.config.backoff.cap,
+            // Trying again changes nothing until somebody acts. Of two agents with one identity each would replace the other
+            // for ever, as fast as they can connect.
+            SessionError::Rejected { retry: false, .. } | SessionError::Replaced => self.config.backoff.cap,
             _ => self.config.backoff.wait(self.failures, &mut self.rng),
         };
         self.failures = self.failures.saturating_add(1);

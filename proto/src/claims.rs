@@ -1,4 +1,4 @@
-//! The nine signed claims (README.md, "Claims"): CWT claim sets (RFC 8392) with integer keys in ascending order,
+//! The ten signed claims (README.md, "Claims"): CWT claim sets (RFC 8392) with integer keys in ascending order,
 //! registered claims first, private ones from -65537 down.
 
 use std::{collections::BTreeMap, marker::PhantomData};
@@ -17,16 +17,18 @@ mod observation;
 mod receipt;
 mod registration;
 mod statement;
+mod succession;
 mod verdict;
 mod welcome;
 
 pub use announcement::Announcement;
 pub use challenge::Challenge;
-pub use keyset::{KeyEntry, Keyset, Role};
+pub use keyset::{KeyEntry, Keyset, Revoked, Role};
 pub use observation::{Observation, Path, Phase};
 pub use receipt::{FlowEnd, Receipt};
 pub use registration::{Protocol, Protocols, Registration};
 pub use statement::Statement;
+pub use succession::{Chain, Link, Succession, SuccessionPair};
 pub use verdict::{EvidenceKind, Outcome, Verdict};
 pub use welcome::Welcome;
 

@@ -1,6 +1,6 @@
 //! Why a claim, its envelope or its encoding was refused.
 
-use crate::{key::KeyError, time::Seconds};
+use crate::{ids::Thumbprint, key::KeyError, time::Seconds};
 
 /// A refused claim. The message says which rule was broken.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,16 @@ pub enum ClaimError {
         /// The role that was asked for.
         role: &'static str,
     },
+    /// A keyset revokes the key.
+    #[error("signed by the {role} key {key}, which is revoked {}", as_of(*since))]
+    Revoked {
+        /// The role that was asked for.
+        role: &'static str,
+        /// The key.
+        key: Thumbprint,
+        /// First second at which it does not count; 0 when it never did.
+        since: Seconds,
+    },
     /// The signature or the key is bad.
     #[error("bad key or signature")]
     Key(#[source] KeyError),
@@ -89,4 +99,11 @@ pub enum ClaimError {
         /// Time of the check.
         now: Seconds,
     },
+}
+
+fn as_of(since: Seconds) -> String {
+    match since.as_u64() {
+        0 => "for all time".to_owned(),
+        second => format!("since second {second}"),
+    }
 }

@@ -26,13 +26,15 @@ impl PublicKey {
     /// Reads the 32 bytes of a key.
     ///
     /// # Errors
-    /// When they are no point of the curve, or one of small order.
+    /// When they are no point of the curve, or one of small order, or not the one encoding of a point (RFC 8032, section 5.1.3).
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::NotAPoint)?;
         if key.is_weak() {
             Err(KeyError::Weak)
-        } else {
+        } else if is_reduced(bytes) {
             Ok(Self(key))
+        } else {
+            Err(KeyError::NotAPoint)
         }
     }
 
@@ -239,6 +241,13 @@ impl KeyError {
     }
 }
 
+/// Whether the coordinate is below p = 2^255 - 19. The curve's library takes it modulo p, so that some points had two
+/// encodings, and a key two thumbprints.
+fn is_reduced(bytes: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = bytes;
+    *low < 0xed || middle.iter().any(|byte| *byte != 0xff) || high & 0x7f != 0x7f
+}
+
 #[cfg(unix)]
 fn refuse_open_permissions(path: &Path) -> Result<(), KeyError> {
     use std::os::unix::fs::PermissionsExt;
@@ -294,6 +303,17 @@ mod tests {
                 "{bytes:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_key_has_one_encoding() {
+        // y = p + 3, a point of the curve when it is taken modulo p.
+        let mut bytes = [0xff; 32];
+        (bytes[0], bytes[31]) = (0xf0, 0x7f);
+        assert!(matches!(PublicKey::from_bytes(&bytes), Err(KeyError::NotAPoint)));
+        let mut same = [0; 32];
+        same[0] = 3;
+        assert!(PublicKey::from_bytes(&same).is_ok());
     }
 
     #[cfg(unix)]

@@ -7,6 +7,8 @@ pub mod claims;
 mod cose;
 mod error;
 pub mod evidence;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ids;
 pub mod key;
 pub mod probe;

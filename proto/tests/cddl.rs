@@ -16,7 +16,8 @@ use proto::{
     checked::sign,
     claims::{
         Announcement, Challenge, Claim, EvidenceKind, FlowEnd, KeyBytes, KeyEntry, Keyset, Observation, Outcome,
-        Path as Way, Phase, Protocol, Protocols, Receipt, Registration, Role, Statement, Verdict, Welcome,
+        Path as Way, Phase, Protocol, Protocols, Receipt, Registration, Revoked, Role, Statement, Succession, Verdict,
+        Welcome,
     },
     evidence::{Blob, Evidence},
     ids::{Address, ChannelBinding, Destination, Digest, Nonce, Pin, ProbeId, Thumbprint},
@@ -48,6 +49,7 @@ fn each_claim_has_the_keys_and_the_type_of_its_rule() {
     agrees(&cddl, &keyset());
     agrees(&cddl, &welcome());
     agrees(&cddl, &registration());
+    agrees(&cddl, &succession());
     agrees(&cddl, &announcement());
     agrees(&cddl, &challenge());
     agrees(&cddl, &statement());
@@ -55,7 +57,7 @@ fn each_claim_has_the_keys_and_the_type_of_its_rule() {
     agrees(&cddl, &receipt());
     agrees(&cddl, &verdict());
     let types = cddl.matches("+cose\"").count();
-    assert_eq!(types, 9, "one type for each claim, and no other");
+    assert_eq!(types, 10, "one type for each claim, and no other");
 }
 
 #[test]
@@ -63,6 +65,7 @@ fn the_maps_around_and_inside_the_claims_have_the_keys_of_their_rules() {
     let cddl = quoted();
     assert_eq!(keys_of(&evidence()), rule_keys(&cddl, "evidence"));
     assert_eq!(keys_of(&key_entry()), rule_keys(&cddl, "key-entry"));
+    assert_eq!(keys_of(&revoked()), rule_keys(&cddl, "revoked"));
 
     let envelope = sign(&challenge(), &key()).unwrap();
     let Value::Array(parts) = serde_cbor::from_slice(&envelope[1..]).unwrap() else {
@@ -118,6 +121,7 @@ fn the_words_and_numbers_of_the_code_are_those_of_the_rules() {
     }
     for part in [
         format!("[1*{} key-entry]", Keyset::MAX_KEYS),
+        format!("[1*{} revoked]", Keyset::MAX_REVOKED),
         format!("[1*{} protocol]", Protocol::ALL.len()),
         format!("-65537 => 0..{},", Challenge::MAX_BODY),
     ] {
@@ -301,6 +305,14 @@ fn keyset() -> Keyset {
         not_before: NOW,
         issued_at: NOW,
         keys: vec![key_entry()],
+        revoked: vec![revoked()],
+    }
+}
+
+fn revoked() -> Revoked {
+    Revoked {
+        key: DIGEST,
+        since: NOW,
     }
 }
 
@@ -331,6 +343,19 @@ fn registration() -> Registration {
         channel_binding: BINDING,
         software: "test".to_owned(),
         peer_time: TIME,
+    }
+}
+
+fn succession() -> Succession {
+    let new = SigningKey::from_seed(&[8; 32]).public();
+    Succession {
+        issuer: me(),
+        subject: new.thumbprint(),
+        expires: EXPIRES,
+        not_before: NOW,
+        issued_at: NOW,
+        old: KeyBytes(*key().public().as_bytes()),
+        new: KeyBytes(*new.as_bytes()),
     }
 }
 

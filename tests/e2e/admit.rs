@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use attester::{
     decide::VERIFIED,
-    verify::{Demands, recheck},
+    verify::{Demands, Trust, recheck},
 };
 use harness::{Behaviour, Cluster, Options, Peer};
 use proto::claims::Outcome;
@@ -46,7 +46,7 @@ async fn every_honest_behaviour_is_admitted_and_its_evidence_verifies_again() {
         let proofs: Vec<_> = probes.iter().filter(|probe| probe.outcome == Outcome::Proved).collect();
         assert!(proofs.len() >= options.proofs, "{peer}: {} proofs", proofs.len());
         for probe in &proofs {
-            let again = recheck(&probe.evidence, &cluster.root(), demands).unwrap();
+            let again = recheck(&probe.evidence, &Trust::of_root(cluster.root()), demands).unwrap();
             assert_eq!(again.proof.as_ref().unwrap().identity().id(), *peer.id());
             assert_eq!(again.proof.as_ref().unwrap().identity().address, peer.address());
         }
@@ -155,7 +155,7 @@ async fn another_tls_key_is_proven_anew() {
     cluster.wait_fate(&peer).await.unwrap();
     let probes = cluster.probes(&peer).await.unwrap();
     let new = probes.iter().take(probes.len() - before).filter(|probe| {
-        let proof = recheck(&probe.evidence, &cluster.root(), Demands::default());
+        let proof = recheck(&probe.evidence, &Trust::of_root(cluster.root()), Demands::default());
         proof.is_ok_and(|recheck| recheck.proof.is_some_and(|proof| proof.identity().pin != old))
     });
     assert!(new.count() >= cluster.options().proofs, "{probes:?}");

@@ -16,6 +16,7 @@ use attester::{
     resolve::{ResolveError, Resolver},
     run::restore::{Terms, life_of},
     store::{PeerRow, Store},
+    verify::Trust,
 };
 use harness::{
     DEADLINE,
@@ -30,6 +31,7 @@ use tokio::time::{Instant, interval};
 
 mod flips;
 mod gates;
+mod moving;
 
 use gates::{TcpGate, UdpGate};
 
@@ -181,7 +183,7 @@ impl Site {
         let store = Store::open_read_only(&config.state_file()).await?;
         let policy = app::policy(&config);
         let terms = Terms {
-            root: self.root.parse()?,
+            trust: Trust::of_root(self.root.parse()?),
             demands: policy.demands,
             rules: policy.rules,
         };

@@ -2,8 +2,11 @@
 
 mod admit;
 mod demo;
+mod keys;
 mod layering;
 mod lifecycle;
 mod readme;
 mod refuse;
 mod relay;
+mod succession;
+mod vectors;

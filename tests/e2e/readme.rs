@@ -22,11 +22,12 @@ struct Step {
 #[ignore = "needs dig, which tests/setup.sh installs, and the default ports"]
 async fn by_hand_works_as_it_is_written() -> anyhow::Result<()> {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?;
-    let section = readme
-        .split("\n## By hand\n")
-        .nth(1)
-        .context("the README has a section By hand")?;
-    let steps = steps(section.split("\n## ").next().unwrap_or_default());
+    let section = |title: &str| {
+        let rest = readme.split(&format!("\n## {title}\n")).nth(1);
+        let rest = rest.with_context(|| format!("the README has a section {title}"))?;
+        anyhow::Ok(rest.split("\n## ").next().unwrap_or_default().to_owned())
+    };
+    let steps = steps(&(section("By hand")? + &section("The attester's keys")?));
     ensure!(steps.len() >= 8, "only {} commands were found", steps.len());
     let folder = tempfile::tempdir()?;
     let programs = Program::Attester.path()?;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use futures_util::FutureExt;
 
-use attester::verify::{Demands, recheck};
+use attester::verify::{Demands, Trust, recheck};
 use harness::{Behaviour, Cluster, Fate, Options, Peer};
 use proto::claims::Outcome;
 
@@ -256,7 +256,7 @@ async fn refused(reasons: impl Fn(attester::model::Reason) -> bool) {
         );
         // Anyone can check what each refusal rests on (P8).
         for probe in cluster.probes(liar).await.unwrap() {
-            let again = recheck(&probe.evidence, &cluster.root(), demands).unwrap();
+            let again = recheck(&probe.evidence, &Trust::of_root(cluster.root()), demands).unwrap();
             assert_eq!(
                 (again.verdict.outcome, again.proof.is_some()),
                 (probe.outcome, probe.outcome == Outcome::Proved)

@@ -106,6 +106,14 @@ behaviours! {
     ClaimsAnotherAddress = "claims-another-address", Rejected(Reason::AddressNotSource);
     /// Registers an address in a reserved range, at an attester that takes none.
     ClaimsReserved = "claims-reserved", Rejected(Reason::AddressReserved);
+    /// Wants another peer's identity, and signs with its own key that it is given away.
+    ForgesSuccession = "forges-succession", Rejected(Reason::SuccessionInvalid);
+    /// Presents a succession between two other keys.
+    PresentsOthersSuccession = "presents-others-succession", Rejected(Reason::SuccessionInvalid);
+    /// Has moved its identity to a new key, and comes back with the old one.
+    ReturnsWithOldKey = "returns-with-old-key", Rejected(Reason::KeySucceeded);
+    /// Has moved an identity to one key, and moves it to a second.
+    SucceedsTwice = "succeeds-twice", Rejected(Reason::SuccessionTaken);
     /// A second identity at the ip and port of a live peer (it is started under that peer's number).
     ClaimsHeldAddress = "claims-held-address", Rejected(Reason::AddressHeld);
     /// Registers a port that nothing listens on.

@@ -11,10 +11,11 @@ use std::{
 };
 
 use anyhow::Context;
-use peer_agent::{Agent, Identity, Standing};
+use peer_agent::{Agent, Identity, Standing, identity};
 use proto::{
     ids::PeerId,
     key::{PublicKey, SigningKey},
+    time::Clock,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -116,8 +117,8 @@ impl Peer {
             !elsewhere || other.is_some(),
             "{behaviour} needs an honest peer: start that first"
         );
-        let folder = cluster.folder().join(format!("peer-{number}-{behaviour}"));
-        let key = Identity::File(folder.join("peer.key")).key(&mut rand::rng())?;
+        let folder = folder(cluster, number, behaviour);
+        let key = Identity::File(folder.join(KEY_FILE)).key(&mut rand::rng())?;
         let plan = Plan {
             id: key.public().peer_id(),
             root: cluster.root(),
@@ -139,6 +140,34 @@ impl Peer {
         Ok(peer)
     }
 
+    /// A peer that has the identity of another: its key, and nothing else.
+    ///
+    /// # Errors
+    /// As [`Peer::start`].
+    pub async fn with_key(
+        cluster: &Cluster,
+        number: u8,
+        behaviour: Behaviour,
+        key: &SigningKey,
+    ) -> anyhow::Result<Self> {
+        let folder = folder(cluster, number, behaviour);
+        std::fs::create_dir_all(&folder)?;
+        key.write_new(&folder.join(KEY_FILE))?;
+        Self::start(cluster, number, behaviour).await
+    }
+
+    /// Moves its identity to a new key while it is stopped, as `peer-agent keys rotate` does. Gives the old one.
+    ///
+    /// # Errors
+    /// When it runs, or its files cannot be written.
+    pub fn rotate_key(&mut self) -> anyhow::Result<SigningKey> {
+        let path = self.plan.folder.join(KEY_FILE);
+        identity::rotate(&path, Clock::system().now(), &mut rand::rng())?;
+        let new = SigningKey::read(&path)?;
+        self.plan.id = new.public().peer_id();
+        Ok(std::mem::replace(&mut self.plan.key, new))
+    }
+
     /// Its number.
     pub const fn number(&self) -> u8 {
         self.plan.number
@@ -157,6 +186,11 @@ impl Peer {
     /// Its id.
     pub const fn id(&self) -> &PeerId {
         &self.plan.id
+    }
+
+    /// Its key.
+    pub fn key(&self) -> SigningKey {
+        self.plan.key.clone()
     }
 
     /// What its agent was told; `None` for a rogue or a peer that is stopped.
@@ -238,6 +272,10 @@ impl Peer {
     }
 }
 
+fn folder(cluster: &Cluster, number: u8, behaviour: Behaviour) -> PathBuf {
+    cluster.folder().join(format!("peer-{number}-{behaviour}"))
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -253,3 +291,5 @@ impl fmt::Debug for Peer {
         fmt::Display::fmt(self, f)
     }
 }
+
+const KEY_FILE: &str = "peer.key";

@@ -12,9 +12,9 @@ use std::{
 
 use attester::flashlight::{Limits, Prober};
 use proto::{
-    attest::{Ack, Receipt as ReceiptMessage, Register, ToAttester, to_agent, to_attester},
+    attest::{self, Ack, Receipt as ReceiptMessage, Register, ToAttester, to_agent, to_attester},
     checked::{Signed, sign},
-    claims::{Announcement, Protocols, Receipt, Verdict, Welcome},
+    claims::{Announcement, Protocols, Receipt, SuccessionPair, Verdict, Welcome},
     ids::{ChannelBinding, Nonce, Pin},
     key::SigningKey,
     time::Clock,
@@ -26,6 +26,7 @@ use tokio::{
 
 mod channel;
 mod registering;
+mod succeeding;
 mod witness;
 
 pub(crate) use witness::{Account, Carried, Witness};
@@ -73,6 +74,7 @@ impl Rogue {
             first: None,
             counted,
             registered: None,
+            prepared: false,
         };
         tokio::spawn(life.run());
         Accomplice {
@@ -94,6 +96,8 @@ struct Life {
     counted: Arc<AtomicUsize>,
     /// Its last registration.
     registered: Option<Register>,
+    /// Whether it has set the stage for its lie.
+    prepared: bool,
 }
 
 impl Life {
@@ -129,6 +133,9 @@ impl Life {
             to_agent::Message::Keyset(_) => {}
             to_agent::Message::Welcome(bytes) => return self.register(channel, &bytes).await,
             to_agent::Message::Registered(_) => {
+                if succeeding::prepares(self.rogue.lie) && !std::mem::replace(&mut self.prepared, true) {
+                    anyhow::bail!("the stage is set, and it comes again");
+                }
                 self.stage.send_replace(Stage::Registered);
                 if let Lie::Noise(noise) = self.rogue.lie {
                     return self.disturb(channel, noise).await;
@@ -156,7 +163,8 @@ impl Life {
         if self.rogue.lie == Lie::StaleSession && first == welcome.session {
             anyhow::bail!("it has its first nonce and comes again");
         }
-        let mut registration = registering::registration(&self.rogue, welcome, channel.binding);
+        let (key, successions) = succeeding::claims(self.rogue.lie, &self.rogue.key, self.prepared)?;
+        let mut registration = registering::registration(&self.rogue, &key, welcome, channel.binding);
         match self.rogue.lie {
             Lie::StaleSession => registration.session = first,
             Lie::OthersPin => {
@@ -171,11 +179,16 @@ impl Life {
             Lie::JunkRegistration => vec![0xd2; 200],
             Lie::UnsignedRegistration => sign(&registration, &other_key())?,
             Lie::WeakKey => registering::forged(&registration, &self.rogue.key)?,
-            _ => sign(&registration, &self.rogue.key)?,
+            _ => sign(&registration, &key)?,
+        };
+        let message = |pair: SuccessionPair| attest::Succession {
+            by_old: pair.by_old.into(),
+            by_new: pair.by_new.into(),
         };
         let register = Register {
             registration: bytes.into(),
             connect_token: self.rogue.token.clone(),
+            successions: successions.into_iter().map(message).collect(),
         };
         self.registered = Some(register.clone());
         channel.say(to_attester::Message::Register(register)).await

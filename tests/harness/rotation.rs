@@ -52,6 +52,8 @@ pub struct Watcher {
 pub struct Seen {
     /// Everybody who was ever in the rotation.
     pub ever: BTreeSet<IpAddr>,
+    /// Everybody who was in it at every answer.
+    pub always: BTreeSet<IpAddr>,
     /// How many answers there were: few answers prove little.
     pub answers: usize,
     /// How many questions got none.
@@ -67,6 +69,10 @@ impl Watcher {
             while !stop.is_cancelled() {
                 match rotation.members().await {
                     Ok(members) => {
+                        seen.always = match seen.answers {
+                            0 => members.clone(),
+                            _ => &seen.always & &members,
+                        };
                         seen.answers += 1;
                         seen.ever.extend(members);
                     }

@@ -1,4 +1,4 @@
-//! Our programs against other people's: the real Go enproxy, server and client, and curl.
+//! Our programs against other people's: the real Go enproxy, server and client, curl, and Python's libraries.
 //!
 //! Everything here is ignored by default, because it needs what `tests/setup.sh` installs. Once asked for, a missing program
 //! is a failure.
@@ -10,6 +10,7 @@ mod give;
 mod origin;
 mod prober;
 mod programs;
+mod python;
 mod site;
 
 use std::time::Duration;

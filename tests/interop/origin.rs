@@ -144,5 +144,6 @@ fn keyset(attester: &SigningKey, origin: &SigningKey, clock: &Clock) -> Keyset {
         not_before,
         issued_at: not_before,
         keys: vec![entry(Role::Attester, attester), entry(Role::Origin, origin)],
+        revoked: vec![],
     }
 }

@@ -106,7 +106,8 @@ pub(crate) async fn curl(arguments: &[&str]) -> Output {
     run(command).await
 }
 
-async fn run(mut command: Command) -> Output {
+/// Runs a program to its end.
+pub(crate) async fn run(mut command: Command) -> Output {
     within(spawn_blocking(move || {
         command.stdin(Stdio::null()).output().unwrap_or_else(|error| {
             panic!(
@@ -119,8 +120,8 @@ async fn run(mut command: Command) -> Output {
     .unwrap()
 }
 
-/// A program that `tests/setup.sh` built.
-fn built(name: &str) -> PathBuf {
+/// A program that `tests/setup.sh` built or installed.
+pub(crate) fn built(name: &str) -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     // The script takes a relative folder from the workspace's.

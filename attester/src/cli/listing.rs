@@ -1,43 +1,20 @@
 //! `attester peers` and `attester rejections`.
 
-use std::process::ExitCode;
-
 use proto::time::{Clock, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Failure, Listing, show, with_store};
+use super::{Failure, show};
 use crate::{
     records::Name,
-    store::{BadRow, Loaded, PeerRow, RejectionRow, Store},
+    store::{BadRow, Lookup, PeerRow, RejectionRow},
 };
 
-/// Lists the peers.
-pub(super) fn peers(listing: &Listing) -> Result<ExitCode, Failure> {
-    let config = listing.file.load()?;
-    let loaded = with_store(&config, async |store| store.peers().await)?;
-    if listing.json {
-        let zone = &config.dns.zone;
-        let objects = objects(&loaded, |row| peer_object(row, zone));
-        show::print(&show::lines(&objects))?;
-    } else {
-        show::print(&peer_table(&loaded.rows, Clock::system().now()))?;
-        warn_of(&loaded.bad);
-    }
-    Ok(ExitCode::SUCCESS)
-}
+mod filter;
+mod peers;
+mod rejections;
 
-/// Lists the rejections.
-pub(super) fn rejections(listing: &Listing) -> Result<ExitCode, Failure> {
-    let config = listing.file.load()?;
-    let loaded = with_store(&config, async |store| store.rejections(Store::MOST_REJECTIONS).await)?;
-    if listing.json {
-        show::print(&show::lines(&objects(&loaded, rejection_object)))?;
-    } else {
-        show::print(&rejection_table(&loaded.rows))?;
-        warn_of(&loaded.bad);
-    }
-    Ok(ExitCode::SUCCESS)
-}
+pub(super) use peers::Peers;
+pub(super) use rejections::Rejections;
 
 /// Peers, a row each.
 pub(super) fn peer_table(peers: &[PeerRow], now: Timestamp) -> String {
@@ -97,6 +74,7 @@ pub(super) fn peer_object(peer: &PeerRow, zone: &Name) -> Value {
         "pin": peer.pin.to_string(),
         "protocols": peer.protocols,
         "standing": peer.standing,
+        "since": peer.since.map(show::rfc3339),
         "reason": peer.reason.map(|reason| reason.code()),
         "remedy": peer.reason.map(|reason| reason.remedy()),
         "detail": peer.detail,
@@ -119,16 +97,6 @@ pub(super) fn rejection_object(rejection: &RejectionRow) -> Value {
     })
 }
 
-/// All rows for programs, the unreadable ones last.
-pub(super) fn objects<T>(loaded: &Loaded<T>, object: impl Fn(&T) -> Value) -> Vec<Value> {
-    loaded
-        .rows
-        .iter()
-        .map(object)
-        .chain(loaded.bad.iter().map(bad_object))
-        .collect()
-}
-
 /// Tells of rows that could not be read, beside the listing.
 pub(super) fn warn_of(bad: &[BadRow]) {
     for row in bad {
@@ -136,6 +104,24 @@ pub(super) fn warn_of(bad: &[BadRow]) {
     }
 }
 
-fn bad_object(row: &BadRow) -> Value {
+/// An unreadable row for programs.
+pub(super) fn bad_object(row: &BadRow) -> Value {
     json!({ "kind": "bad-row", "id": row.id, "why": row.why })
+}
+
+/// Why a text that was to name one peer does not.
+pub(super) fn not_one(text: &str, lookup: Lookup) -> Failure {
+    Failure::NotFound(match lookup {
+        Lookup::Several(peers) => format!(
+            "{text:?} names more than one peer; choose one of them:\n{}",
+            peer_table(&peers, Clock::system().now())
+        ),
+        Lookup::Bad(bad) => {
+            let rows: Vec<String> = bad.iter().map(ToString::to_string).collect();
+            rows.join("\n")
+        }
+        Lookup::None | Lookup::One(_) => {
+            format!("no peer is known by {text:?}; `attester peers` lists the peers")
+        }
+    })
 }

@@ -1,15 +1,16 @@
 //! How things look: tables, JSON lines, times.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     time::Duration,
 };
 
 use comfy_table::{Table, presets};
-use console::Style;
+use console::{Style, measure_text_width};
 use proto::time::Timestamp;
 
 use super::Failure;
+use crate::telemetry;
 
 /// Writes to standard output. A reader that has gone away (`| head`) is no failure.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
@@ -58,6 +59,55 @@ pub(super) fn heading(text: &str) -> String {
     )
 }
 
+/// A text in the colour of a standing or outcome.
+pub(super) fn painted(text: &str, tone: &str) -> String {
+    tone_of(tone).force_styling(is_coloured()).apply_to(text).to_string()
+}
+
+/// The header of a table that is written line by line.
+pub(super) fn bold(text: &str) -> String {
+    Style::new()
+        .bold()
+        .force_styling(is_coloured())
+        .apply_to(text)
+        .to_string()
+}
+
+/// A name and its value, which may go on in further lines.
+pub(super) fn field(name: &str, value: &str) -> String {
+    let words: Vec<String> = value.split(' ').map(str::to_owned).collect();
+    let mut text = String::new();
+    for (at, line) in wrapped(&words, WIDTH - FIELD).iter().enumerate() {
+        let name = if at == 0 { name } else { "" };
+        text.push_str(format!("{name:<FIELD$}{line}").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Words in lines of at most `width` characters, unless a word is longer.
+pub(super) fn wrapped(words: &[String], width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if measure_text_width(line) + 1 + measure_text_width(word) <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.clone()),
+        }
+    }
+    lines
+}
+
+/// A file's name without what a terminal might obey.
+pub(super) fn plain(name: &std::path::Path) -> String {
+    let name = name.display().to_string();
+    name.chars()
+        .map(|letter| if letter.is_control() { '?' } else { letter })
+        .collect()
+}
+
 /// A standing or outcome in its colour.
 pub(super) fn toned(word: &str) -> String {
     tone_of(word).force_styling(is_coloured()).apply_to(word).to_string()
@@ -73,15 +123,19 @@ fn tone_of(word: &str) -> Style {
     }
 }
 
-/// See <https://no-color.org>: set and not empty means none.
 fn is_coloured() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    telemetry::is_coloured(&io::stdout())
 }
 
 /// A time as people read it: UTC, to the second.
 pub(super) fn clock_time(time: Timestamp) -> String {
     let (date, seconds) = split(time);
     format!("{date} {}", time_of_day(seconds))
+}
+
+/// A time as people read it, to the millisecond.
+pub(super) fn clock_time_millis(time: Timestamp) -> String {
+    format!("{}.{:03}", clock_time(time), time.as_micros() % 1_000_000 / 1000)
 }
 
 /// A time as programs read it: RFC 3339, UTC, to the microsecond.
@@ -99,6 +153,16 @@ pub(super) fn length(duration: Duration) -> String {
         (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
         (0, _, _) => format!("{hours}h {minutes}m"),
         _ => format!("{days}d {hours}h"),
+    }
+}
+
+/// A setting's length of time: `2s`, `500ms`, `5m`.
+pub(super) fn short_length(duration: Duration) -> String {
+    match (duration.as_secs(), duration.subsec_millis()) {
+        (0, millis) => format!("{millis}ms"),
+        (seconds, 0) if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        (seconds, 0) => format!("{seconds}s"),
+        _ => format!("{:.1}s", duration.as_secs_f64()),
     }
 }
 
@@ -130,6 +194,9 @@ fn split(time: Timestamp) -> (String, u64) {
 }
 
 const DAYS_IN_400_YEARS: u64 = 146_097;
+/// Columns that a text is readable in.
+pub(super) const WIDTH: usize = 100;
+const FIELD: usize = 12;
 
 #[cfg(test)]
 mod tests {

@@ -1,63 +1,71 @@
 //! A TOML document that knows the line of each key and collects what is wrong with it.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-/// One mistake.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Its line, from 1.
-    pub line: usize,
-    /// The key, with its section.
-    pub key: String,
-    /// What is wrong and what would be right.
-    pub what: String,
-}
+mod nearest;
+mod problem;
+mod source;
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.key.as_str() {
-            "" => write!(f, "line {}: {}", self.line, self.what),
-            key => write!(f, "line {}, key {key}: {}", self.line, self.what),
-        }
-    }
-}
+pub use problem::Problem;
+pub(super) use source::Source;
+
+use nearest::nearest;
 
 /// The sections of a document, taken one after the other.
 pub(super) struct Document<'t> {
     sections: BTreeMap<String, (usize, Spanned<DeValue<'t>>)>,
     /// The line of every section, and of every key under its section's name and its own.
     lines: BTreeMap<String, usize>,
-    known: Vec<&'static str>,
+    /// Each section that was asked for, with the keys that were asked for in it.
+    known: Vec<(&'static str, Vec<&'static str>)>,
+    unknown: Vec<Unknown>,
     text: &'t str,
-    problems: Vec<Problem>,
+    mistakes: Vec<Problem>,
+    risks: Vec<Problem>,
+    /// Keys that read as their defaults for a mistake's sake.
+    mistaken: Vec<String>,
+    torn: bool,
+}
+
+/// A key that was not asked for.
+struct Unknown {
+    section: &'static str,
+    key: String,
+    line: usize,
+}
+
+/// What was found in a document.
+pub(super) struct Found {
+    /// Mistakes, by line.
+    pub(super) mistakes: Vec<Problem>,
+    /// Risks, by line.
+    pub(super) risks: Vec<Problem>,
 }
 
 impl<'t> Document<'t> {
     /// Reads a document.
-    ///
-    /// # Errors
-    /// What is not TOML.
-    pub(super) fn parse(text: &'t str) -> Result<Self, Vec<Problem>> {
-        let (table, errors) = DeTable::parse_recoverable(text);
-        if !errors.is_empty() {
-            return Err(errors.iter().map(|error| syntax(text, error)).collect());
-        }
+    pub(super) fn of(source: &'t Source) -> Self {
+        let (table, _) = DeTable::parse_recoverable(&source.text);
         let mut document = Self {
             sections: BTreeMap::new(),
             lines: BTreeMap::new(),
             known: Vec::new(),
-            text,
-            problems: Vec::new(),
+            unknown: Vec::new(),
+            text: &source.text,
+            mistakes: source.problems.clone(),
+            risks: Vec::new(),
+            mistaken: source.left_out.clone(),
+            torn: source.torn,
         };
         for (key, value) in table.into_inner() {
-            let line = line_of(text, key.span().start);
+            let line = line_of(document.text, key.span().start);
             for (inner, _) in value.get_ref().as_table().into_iter().flatten() {
-                let line = line_of(text, inner.span().start);
+                let line = line_of(document.text, inner.span().start);
                 document
                     .lines
                     .insert(format!("{}.{}", key.get_ref(), inner.get_ref()), line);
@@ -65,12 +73,11 @@ impl<'t> Document<'t> {
             document.lines.insert(key.get_ref().to_string(), line);
             document.sections.insert(key.into_inner().into_owned(), (line, value));
         }
-        Ok(document)
+        document
     }
 
     /// Reads the section `name` with `read`, which asks for each of its keys; others are mistakes.
     pub(super) fn section<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Section<'_, 't>) -> T) -> T {
-        self.known.push(name);
         let (line, table) = match self
             .sections
             .remove(name)
@@ -83,11 +90,7 @@ impl<'t> Document<'t> {
                     "expected a section [{name}], found a value of type {}",
                     other.type_str()
                 );
-                self.problems.push(Problem {
-                    line,
-                    key: name.to_owned(),
-                    what,
-                });
+                self.mistake(line, name.to_owned(), what);
                 (line, DeTable::default())
             }
         };
@@ -107,32 +110,96 @@ impl<'t> Document<'t> {
         value
     }
 
-    /// Whether nothing was wrong up to now.
-    pub(super) fn is_sound(&self) -> bool {
-        self.problems.is_empty()
+    /// Notes that settings contradict each other, at the first of `keys` that is written, with the lines of the others.
+    pub(super) fn conflict(&mut self, keys: &[&str], what: String) {
+        let problem = self.about(keys, what);
+        self.mistakes.extend(problem);
     }
 
-    /// Notes that two settings contradict each other, at the first of `keys` that is written.
-    pub(super) fn conflict(&mut self, keys: &[&str], what: String) {
+    /// Notes that settings are allowed, but risky.
+    pub(super) fn risk(&mut self, keys: &[&str], what: String) {
+        let problem = self.about(keys, what);
+        self.risks.extend(problem);
+    }
+
+    /// A problem of several keys; none when one of them is mistaken itself, and so reads as something nobody wrote.
+    fn about(&self, keys: &[&str], what: String) -> Option<Problem> {
+        let is_mistaken = |key: &&str| {
+            let section = key.split('.').next().unwrap_or_default();
+            self.mistaken
+                .iter()
+                .any(|mistaken| mistaken == key || mistaken == section)
+        };
+        if self.torn || keys.iter().any(is_mistaken) {
+            return None;
+        }
+        let mut written = keys
+            .iter()
+            .filter_map(|key| Some(((*key).to_owned(), *self.lines.get(*key)?)));
         let first = keys.first().copied().unwrap_or_default();
         let section = first.split('.').next().unwrap_or_default();
-        let written = keys.iter().find_map(|key| Some((*key, *self.lines.get(*key)?)));
-        let (key, line) = written.unwrap_or((first, self.lines.get(section).copied().unwrap_or(1)));
-        self.problems.push(Problem {
-            line,
-            key: key.to_owned(),
-            what,
-        });
+        let unwritten = || (first.to_owned(), self.lines.get(section).copied().unwrap_or(1));
+        let (key, line) = written.next().unwrap_or_else(unwritten);
+        let also = written.collect();
+        Some(Problem { line, key, what, also })
     }
 
-    /// Everything that was wrong, by line.
-    pub(super) fn finish(mut self) -> Vec<Problem> {
-        for (name, (line, _)) in std::mem::take(&mut self.sections) {
-            let what = format!("there is no such section; {}", one_of(&name, &self.known));
-            self.problems.push(Problem { line, key: name, what });
+    /// Everything that was found.
+    pub(super) fn finish(mut self) -> Found {
+        for (name, (line, value)) in std::mem::take(&mut self.sections) {
+            let what = self.no_such_section(&name, value.get_ref());
+            self.mistake(line, name, what);
         }
-        self.problems.sort_by_key(|problem| problem.line);
-        self.problems
+        for unknown in std::mem::take(&mut self.unknown) {
+            let what = self.no_such_key(&unknown);
+            self.mistake(unknown.line, format!("{}.{}", unknown.section, unknown.key), what);
+        }
+        self.mistakes.sort_by_key(|problem| problem.line);
+        self.risks.sort_by_key(|problem| problem.line);
+        Found {
+            mistakes: self.mistakes,
+            risks: self.risks,
+        }
+    }
+
+    fn no_such_section(&self, name: &str, value: &DeValue<'_>) -> String {
+        let owners = self.owners(name);
+        if value.as_table().is_none() && !owners.is_empty() {
+            return format!("it stands in no section: put it under {owners}");
+        }
+        let names: Vec<&str> = self.known.iter().map(|(name, _)| *name).collect();
+        match nearest(name, &names) {
+            Some(near) => format!("there is no such section; did you mean {near}?"),
+            None => format!("there is no such section; there are {}", names.join(", ")),
+        }
+    }
+
+    fn no_such_key(&self, unknown: &Unknown) -> String {
+        let siblings = self.known.iter().find(|(name, _)| *name == unknown.section);
+        let siblings = siblings.map(|(_, keys)| keys.as_slice()).unwrap_or_default();
+        let owners = self.owners(&unknown.key);
+        match nearest(&unknown.key, siblings) {
+            Some(near) => format!("there is no such key; did you mean {near}?"),
+            None if !owners.is_empty() => format!("there is no such key here; {owners} has one"),
+            None => format!("there is no such key; there are {}", siblings.join(", ")),
+        }
+    }
+
+    /// The sections that have a key of this name.
+    fn owners(&self, key: &str) -> String {
+        let owners = self.known.iter().filter(|(_, keys)| keys.contains(&key));
+        let owners: Vec<String> = owners.map(|(name, _)| format!("[{name}]")).collect();
+        owners.join(" or ")
+    }
+
+    fn mistake(&mut self, line: usize, key: String, what: String) {
+        self.mistaken.push(key.clone());
+        self.mistakes.push(Problem {
+            line,
+            key,
+            what,
+            also: Vec::new(),
+        });
     }
 }
 
@@ -180,108 +247,36 @@ impl Section<'_, '_> {
         right: &str,
         parse: impl Fn(&DeValue<'_>) -> Result<T, String>,
     ) -> Option<T> {
-        if !self.entries.contains_key(key) {
+        let full = format!("{}.{key}", self.name);
+        let left_out = self.document.torn || self.document.mistaken.contains(&full);
+        if !self.entries.contains_key(key) && !left_out {
             self.note(key, self.line, format!("it has no default and must be set to {right}"));
         }
         self.optional(key, parse)
     }
 
     fn note(&mut self, key: &str, line: usize, what: String) {
-        self.document.problems.push(Problem {
-            line,
-            key: format!("{}.{key}", self.name),
-            what,
-        });
+        let key = format!("{}.{key}", self.name);
+        self.document.mistake(line, key, what);
     }
 
     fn finish(mut self) {
         for (key, _) in std::mem::take(&mut self.entries) {
-            let line = self
-                .document
-                .lines
-                .get(&format!("{}.{key}", self.name))
-                .copied()
-                .unwrap_or(self.line);
-            self.note(
-                &key,
+            let full = format!("{}.{key}", self.name);
+            // What it should have been reads as its default.
+            let meant = nearest(&key, &self.known).map(|near| format!("{}.{near}", self.name));
+            self.document.mistaken.extend(meant);
+            let line = self.document.lines.get(&full).copied().unwrap_or(self.line);
+            self.document.unknown.push(Unknown {
+                section: self.name,
+                key,
                 line,
-                format!("there is no such key; {}", one_of(&key, &self.known)),
-            );
+            });
         }
-    }
-}
-
-/// What a misspelt word probably should be, or all that it could be.
-fn one_of(word: &str, known: &[&str]) -> String {
-    let near = known.iter().find(|known| distance(word, known) <= 2);
-    match near {
-        Some(near) => format!("did you mean {near}?"),
-        None => format!("there are {}", known.join(", ")),
-    }
-}
-
-/// Insertions, deletions and replacements between two words (Wagner and Fischer 1974); long words are far from all.
-fn distance(word: &str, known: &str) -> usize {
-    if word.len() > MOST_COMPARED {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=known.len()).collect();
-    for (i, a) in word.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (b, above) in known.bytes().zip(row.iter_mut().skip(1)) {
-            let cheapest = (diagonal + usize::from(a != b)).min(left + 1).min(*above + 1);
-            diagonal = std::mem::replace(above, cheapest);
-            left = cheapest;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(usize::MAX)
-}
-
-/// A mistake in the TOML itself, told with the key that its line seems to be about.
-fn syntax(text: &str, error: &toml::de::Error) -> Problem {
-    let offset = error.span().map_or(0, |span| span.start);
-    let line = line_of(text, offset);
-    let before: Vec<&str> = text.lines().take(line).collect();
-    let own = before.last().copied().unwrap_or_default();
-    let header = |line: &str| {
-        Some(
-            line.trim()
-                .strip_prefix('[')?
-                .split(']')
-                .next()?
-                .trim_matches('[')
-                .trim()
-                .to_owned(),
-        )
-    };
-    let section = before.iter().rev().skip(1).find_map(|line| header(line));
-    let key = own
-        .split_once('=')
-        .map(|(key, _)| key.trim())
-        .filter(|key| !key.is_empty() && !key.starts_with('#'));
-    let key = match (section, key) {
-        (Some(section), Some(key)) => format!("{section}.{key}"),
-        (None, Some(key)) => key.to_owned(),
-        (_, None) => String::new(),
-    };
-    let hint = if own.contains('=') {
-        " (texts, durations and addresses go in double quotes)"
-    } else {
-        ""
-    };
-    Problem {
-        line,
-        key,
-        what: format!("this is not TOML: {}{hint}", error.message()),
+        self.document.known.push((self.name, self.known));
     }
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
-
-const MOST_COMPARED: usize = 64;

@@ -6,15 +6,17 @@ use proto::claims::Challenge;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::{
-    ANY, Admin, Admission, Attester, Config, Dns, Log, LogFormat, Origin, Probe, Problem, check,
-    document::{Document, Section},
+    ANY, Admin, Admission, Attester, Config, Dns, Log, LogFormat, Origin, Probe, Review, check,
+    document::{Document, Found, Section, Source},
+    risk,
     value::{boolean, duration, integer, ip, list, listen, parsed, text, wrong},
 };
 use crate::{records::Name, store::Retention};
 
-/// Reads a whole configuration; `Err` holds all mistakes.
-pub(super) fn read(text: &str) -> Result<Config, Vec<Problem>> {
-    let mut document = Document::parse(text)?;
+/// Reads a whole configuration, with all mistakes and risks in it.
+pub(super) fn read(text: &str) -> Review {
+    let source = Source::of(text);
+    let mut document = Document::of(&source);
     let attester = document.section("attester", attester);
     let admission = document.section("admission", admission);
     let probe = document.section("probe", probe);
@@ -25,10 +27,7 @@ pub(super) fn read(text: &str) -> Result<Config, Vec<Problem>> {
         listen: section.value("listen", ADMIN, listen),
     });
     let log = document.section("log", log);
-    let Some(dns) = dns else {
-        return Err(document.finish());
-    };
-    let config = Config {
+    let config = dns.map(|dns| Config {
         attester,
         admission,
         probe,
@@ -37,13 +36,18 @@ pub(super) fn read(text: &str) -> Result<Config, Vec<Problem>> {
         evidence,
         admin,
         log,
-    };
-    // A mistaken key reads as its default here, which may contradict another for no fault of the operator's.
-    if document.is_sound() {
-        check::check(&config, &mut document);
+    });
+    // A mistaken key reads as its default here: the document leaves out what that would contradict.
+    if let Some(config) = &config {
+        check::check(config, &mut document);
+        risk::look(config, &mut document);
     }
-    let problems = document.finish();
-    if problems.is_empty() { Ok(config) } else { Err(problems) }
+    let Found { mistakes, risks } = document.finish();
+    Review {
+        config: config.filter(|_| mistakes.is_empty()),
+        mistakes,
+        risks,
+    }
 }
 
 fn attester(section: &mut Section<'_, '_>) -> Attester {
@@ -89,7 +93,7 @@ fn origin(section: &mut Section<'_, '_>) -> Origin {
     }
 }
 
-/// `None` when there is no zone.
+/// Without a zone there is a placeholder, next to the mistake.
 fn dns(section: &mut Section<'_, '_>) -> Option<Dns> {
     let name = || parsed::<Name>("a domain name, such as \"peers.example\"");
     let listen = section.value("listen", at_any(7053), listen);
@@ -107,8 +111,8 @@ fn dns(section: &mut Section<'_, '_>) -> Option<Dns> {
     let nameserver = section.optional("nameserver", name());
     let addresses = section.value("nameserver_addresses", Vec::new(), list("a list of IP addresses", ip));
     let asked_at = section.optional("asked_at", parsed(IP_AND_PORT));
-    let zone = zone?;
-    let rotation = zone.child(&label).ok()?;
+    let zone = zone.or_else(|| Name::parse("zone.invalid").ok())?;
+    let rotation = zone.child(&label).or_else(|_| zone.child("roundrobin")).ok()?;
     Some(Dns {
         listen,
         zone,

@@ -102,7 +102,7 @@ pub(super) fn wrong(right: &str, value: &DeValue<'_>) -> String {
 }
 
 /// Reads `3s`, `0.5 s`, `500ms`, `5m`, `24h`, `30d`. At most 6 digits and 3 decimals.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let split = text.find(|character: char| !character.is_ascii_digit() && character != '.')?;
     let (number, unit) = text.split_at(split);
     let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit.trim_start())?;

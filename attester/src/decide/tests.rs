@@ -5,7 +5,7 @@ use proto::claims::Protocol;
 
 use super::*;
 use crate::verify::{
-    Demands,
+    Demands, Trust,
     fixture::{Probe, at, key, proof},
     recheck,
 };
@@ -59,6 +59,51 @@ fn k_proofs_over_every_protocol_with_throughput_admit() {
         prove(unmeasured, Protocol::Connect, LARGE, 6).standing().name(),
         "verified"
     );
+}
+
+fn other_identity() -> Identity {
+    proof(51, ADDRESS, Protocol::Enproxy, 1024, 0).identity().clone()
+}
+
+/// A new key takes along what counts against the older ones, and nothing of what was proven.
+#[test]
+fn a_new_key_begins_at_registered_with_the_failures_of_the_old() {
+    let rules = Rules::default();
+    let succeeding = |past: &[&Life]| Life::succeeding(other_identity(), past.iter().copied());
+    let shown = |life: Life| life.after(Event::Named, at(20, 0), &rules);
+
+    let life = succeeding(&[&verified()]);
+    assert_eq!(
+        (life.standing().name(), life.strikes(), life.turn()),
+        ("registered", 0, 3)
+    );
+    assert!(life.lease().is_none() && life.membership(at(5, 0)).is_none() && life.last().is_none());
+    assert_eq!(life.identity(), &other_identity());
+    assert_eq!(shown(life).standing().name(), "named");
+    // Proofs of the old key are another identity's.
+    let life = prove(shown(succeeding(&[&verified()])), Protocol::Enproxy, LARGE, 21);
+    assert_eq!(
+        (life.standing().name(), life.last().unwrap().reason),
+        ("named", Reason::EvidenceInvalid)
+    );
+
+    let once = fail(verified(), Reason::Truncated, 10);
+    let life = shown(succeeding(&[&once]));
+    assert_eq!((life.standing().name(), life.strikes()), ("named", 1));
+    assert_eq!(life.last().unwrap().reason, Reason::Truncated);
+    assert_eq!(fail(life, Reason::Egress, 30).standing().name(), "refused");
+
+    for past in [
+        &[&once, &once][..],
+        &[&fail(fail(named(), Reason::Egress, 1), Reason::Egress, 2)],
+    ] {
+        let life = shown(succeeding(past));
+        assert_eq!((life.standing().name(), life.strikes()), ("refused", 2));
+        assert_eq!(fail(life, Reason::Egress, 30).standing().name(), "refused");
+    }
+    let gone = once.after(Event::Goodbye, at(11, 0), &rules);
+    let life = succeeding(&[&gone]);
+    assert_eq!((life.strikes(), life.last()), (0, None));
 }
 
 #[test]
@@ -187,7 +232,7 @@ fn a_restart_restores_what_the_evidence_proves_and_nothing_more() {
         probe.with_body(body);
         recheck(
             &probe.with_verdict(300).encode().unwrap(),
-            &key(1).public(),
+            &Trust::of_root(key(1).public()),
             Demands::default(),
         )
         .unwrap()
@@ -207,6 +252,13 @@ fn a_restart_restores_what_the_evidence_proves_and_nothing_more() {
         without(vec![stored(Protocol::Enproxy, LARGE, 0)], at(100, 0)),
         Reason::EvidenceInvalid
     );
+    // A neighbour's newer evidence among a peer's own, by whoever can write the store, does not make its lease longer.
+    let neighbours = Probe::of(51, "192.0.2.8:443", 200).with_verdict(300).encode().unwrap();
+    let neighbours = || recheck(&neighbours, &Trust::of_root(key(1).public()), Demands::default()).unwrap();
+    let mut mixed = all();
+    mixed.insert(0, neighbours());
+    assert_eq!(without(mixed, at(310, 0)), Reason::LeaseLapsed);
+    assert_eq!(without(vec![neighbours()], at(310, 0)), Reason::EvidenceInvalid);
 }
 
 #[derive(Clone, Debug)]
@@ -263,4 +315,22 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_revoked_key_voids_streaks_and_washes_nobody_clean() {
+    let revoked = |life: Life| life.after(Event::KeyRevoked, at(3, 0), &Rules::default());
+    let probing = revoked(prove(named(), Protocol::Enproxy, 1024, 0));
+    assert_eq!(probing.standing().name(), "probing");
+    assert_eq!(probing.standing().streak().map(Streak::length), Some(0));
+    let failed = named().after(Event::Failed(Reason::TlsTimeout.into()), at(0, 0), &Rules::default());
+    let failed = revoked(failed);
+    assert_eq!(
+        (failed.strikes(), failed.last().map(|last| last.reason)),
+        (1, Some(Reason::TlsTimeout))
+    );
+    assert_eq!(revoked(named()).standing().name(), "named");
+    let over = Life::starting_over(identity(), Reason::KeyRevoked.into());
+    assert_eq!(over.standing().name(), "registered");
+    assert_eq!(over.last().map(|last| last.reason), Some(Reason::KeyRevoked));
 }

@@ -31,6 +31,15 @@ pub(crate) enum Full {
     ForSource,
 }
 
+impl From<Full> for crate::metrics::Full {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Everywhere => Self::Everywhere,
+            Full::ForSource => Self::ForSource,
+        }
+    }
+}
+
 impl Seats {
     /// Seats for `total` connections, at most `per_source` of them from one source.
     pub(crate) fn new(total: usize, per_source: usize) -> Self {

@@ -1,3 +1,6 @@
+use std::{fs, path::Path};
+
+use proto::checked::Signed;
 use rand::{SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
 
@@ -99,7 +102,7 @@ fn the_keyset_is_renewed_when_half_its_life_is_over() {
         after(430),
         "also after its end"
     );
-    assert!(!folder.join("keyset.new").exists());
+    assert!(!folder.join("keyset.cose.new").exists());
 }
 
 #[test]
@@ -147,10 +150,14 @@ fn a_keyset_of_other_keys_or_another_root_is_not_used() {
     fs::remove_file(folder.join(ORIGIN)).unwrap();
     assert!(matches!(
         Keys::load(&folder, START),
-        Err(KeysError::Key {
-            source: KeyError::Read { .. }
-        })
+        Err(KeysError::NoKey { role: Role::Origin, .. })
     ));
 }
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+const ROOT: &str = "root.key";
+const ROOT_PUBLIC: &str = "root.pub";
+const ATTESTER: &str = "attester.key";
+const ORIGIN: &str = "origin.key";
+const PROBER: &str = "prober.key";
+const KEYSET: &str = "keyset.cose";

@@ -70,6 +70,15 @@ reasons! {
     /// The claimed address is in a reserved range.
     AddressReserved = "address-reserved", "register", Peer,
         "the claimed address is not reachable from the internet: register the public address of your router";
+    /// The successions beside the registration do not hold, or are not this key's.
+    SuccessionInvalid = "succession-invalid", "register", Peer,
+        "the proof that this identity comes from an older key does not hold: restore the successions file beside the identity, or remove it";
+    /// The key has given its identity to a newer one.
+    KeySucceeded = "key-succeeded", "register", Peer,
+        "this identity was moved to a new key: use the new identity file";
+    /// The older key's identity is another key's already.
+    SuccessionTaken = "succession-taken", "register", Peer,
+        "the older identity was moved to another key before: use that key, or remove the successions file and be a new peer";
     /// Another live identity holds this ip:port.
     AddressHeld = "address-held", "register", Peer,
         "another peer already serves at this address and port: choose another port or stop the other peer";
@@ -211,6 +220,9 @@ reasons! {
     /// Stored evidence did not verify again.
     EvidenceInvalid = "evidence-invalid", "restore", Attester,
         "the attester's own evidence does not hold together, so nothing is held against the peer: it is proved anew";
+    /// A key that the evidence rests on was revoked.
+    KeyRevoked = "key-revoked", "restore", Attester,
+        "the attester has revoked a key of its own, and what rests on that does not count, so nothing is held against the peer: it is proved anew";
     /// The rotation has another port.
     Port = "port", "rotation", Unknown,
         "address records carry no port, so only peers on the rotation's port are in it; this peer is reached by its own name";

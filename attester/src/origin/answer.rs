@@ -21,6 +21,8 @@ use proto::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{debug, warn};
 
+use crate::metrics::Metrics;
+
 use super::{
     OriginKeys,
     arrivals::{Arrivals, NotRedeemed},
@@ -38,6 +40,7 @@ pub(super) struct Answers {
     pub(super) secret: BodySecret,
     pub(super) arrivals: Arrivals,
     pub(super) bodies: Arc<Semaphore>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Answers {
@@ -52,10 +55,12 @@ impl Answers {
             Ok(redeemed) => self.state(redeemed).await,
             Err(refusal) => Err(refusal),
         };
-        Ok(answer.unwrap_or_else(|refusal| {
+        let answer = answer.unwrap_or_else(|refusal| {
             debug!(%source, status = refusal.status.as_u16(), told = refusal.told, "the origin refused a request");
             refusal.into_response()
-        }))
+        });
+        self.metrics.origin_request(answer.status().as_u16());
+        Ok(answer)
     }
 
     /// Checks a challenge in every respect and crosses it off.

@@ -161,6 +161,7 @@ fn keys(attester: &SigningKey, origin: &SigningKey) -> OriginKeys {
         not_before,
         issued_at: not_before,
         keys: vec![entry(Role::Attester, attester), entry(Role::Origin, origin)],
+        revoked: vec![],
     };
     OriginKeys {
         keyset,

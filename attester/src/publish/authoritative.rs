@@ -23,7 +23,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::records::{Changes, Name, Record};
+use crate::{
+    metrics::Metrics,
+    records::{Changes, Name, Record},
+};
 
 use super::{PublishError, Publisher};
 
@@ -77,6 +80,7 @@ pub struct Authoritative {
     shown: AuthoritativePublisher,
     served: watch::Receiver<Arc<Served>>,
     rng: StdRng,
+    metrics: Arc<Metrics>,
 }
 
 /// Writes into the embedded server's zone.
@@ -126,7 +130,15 @@ impl Authoritative {
             shown,
             served,
             rng,
+            metrics: Arc::default(),
         })
+    }
+
+    /// Counts into these metrics; into its own, which nobody sees, without this.
+    #[must_use]
+    pub fn metered(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// The address that answers, over UDP and TCP, with the port that was really taken.
@@ -145,9 +157,13 @@ impl Authoritative {
     /// [`Publisher::apply`] every question about the zone gets SERVFAIL: nothing is known about it yet.
     pub async fn run(mut self, token: CancellationToken) {
         let udp_rng = StdRng::from_rng(&mut self.rng);
+        let questions = serve::Questions {
+            served: self.served,
+            metrics: self.metrics,
+        };
         tokio::join!(
-            serve::udp(self.udp, self.served.clone(), udp_rng, token.clone()),
-            serve::tcp(self.tcp, self.served, self.limits, self.rng, token),
+            serve::udp(self.udp, questions.clone(), udp_rng, token.clone()),
+            serve::tcp(self.tcp, questions, self.limits, self.rng, token),
         );
     }
 }

@@ -12,7 +12,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::records::{Changes, Desired};
+use crate::{
+    metrics::{Change, Metrics, Step},
+    records::{Changes, Desired},
+};
 
 use super::{PublishError, Publisher};
 
@@ -62,6 +65,7 @@ pub struct Reconciler<P> {
     timing: Timing,
     desired: watch::Receiver<Wanted>,
     reconciled: watch::Sender<Reconciled>,
+    metrics: Arc<Metrics>,
 }
 
 /// The other end of a [`Reconciler`]: where desired records are handed in, and what became of them is seen.
@@ -94,12 +98,20 @@ impl<P: Publisher> Reconciler<P> {
             timing,
             desired,
             reconciled,
+            metrics: Arc::default(),
         };
         let publication = Publication {
             desired: desired_in,
             reconciled: reconciled_out,
         };
         (reconciler, publication)
+    }
+
+    /// Counts into these metrics; into its own, which nobody sees, without this.
+    #[must_use]
+    pub fn metered(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Works until the token is cancelled. Before a first desired set was handed in (state restored), the publisher
@@ -120,17 +132,19 @@ impl<P: Publisher> Reconciler<P> {
             let Some(desired) = wanted.records else {
                 continue; // cannot be: a set that was handed in is never taken back
             };
+            let began = Instant::now();
             match self.pass(&desired, restored).await {
                 Ok(()) => {
                     restored = true;
                     failures = 0;
+                    self.metrics.reconciled();
                     self.reconciled.send_replace(Reconciled {
                         generation: wanted.generation,
                         in_sync: true,
                         failures,
                         last_error: None,
                     });
-                    self.idle().await;
+                    self.idle(began.elapsed() * REST).await;
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
@@ -152,27 +166,30 @@ impl<P: Publisher> Reconciler<P> {
     async fn pass(&self, desired: &Desired, restored: bool) -> Result<(), PublishError> {
         let after = self.timing.attempt;
         let timed_out = |operation| move |_| PublishError::TimedOut { operation, after };
-        let observed = timeout(after, self.publisher.observe())
-            .await
-            .map_err(timed_out("observe"))??;
+        let observed = timeout(after, self.publisher.observe()).await;
+        let observed = observed.map_err(timed_out("observe")).flatten();
+        let observed = observed.inspect_err(|_| self.metrics.reconcile_failed(Step::Observe))?;
         let changes = Changes::between(&observed, &desired.records());
         if restored && changes.is_empty() {
             return Ok(());
         }
-        timeout(after, self.publisher.apply(&changes))
-            .await
-            .map_err(timed_out("apply"))??;
+        let applied = timeout(after, self.publisher.apply(&changes)).await;
+        let applied = applied.map_err(timed_out("apply")).flatten();
+        applied.inspect_err(|_| self.metrics.reconcile_failed(Step::Apply))?;
         let (added, removed) = (changes.add.len(), changes.remove.len());
+        self.metrics.records_changed(Change::Added, added);
+        self.metrics.records_changed(Change::Removed, removed);
         if !changes.is_empty() {
             info!(added, removed, "DNS records changed");
         }
         Ok(())
     }
 
-    /// Waits for the next tick, or for a change and those that follow on its heels.
-    async fn idle(&mut self) {
+    /// Waits for the next tick, or for a change and those that follow on its heels, for `rest` at least: with many records a
+    /// pass takes its time.
+    async fn idle(&mut self, rest: Duration) {
         match timeout(self.timing.tick, self.desired.changed()).await {
-            Ok(Ok(())) => sleep(self.timing.batch).await,
+            Ok(Ok(())) => sleep(self.timing.batch.max(rest)).await,
             Ok(Err(_)) => {
                 debug!("nobody can change the desired records any more; they are kept as they are");
                 sleep(self.timing.tick).await;
@@ -230,6 +247,9 @@ impl Timing {
         self.first_retry.saturating_mul(1 << doublings).min(self.last_retry)
     }
 }
+
+/// Rest after a pass before the next change is looked at, in multiples of what it took.
+const REST: u32 = 3;
 
 #[derive(Clone, Default)]
 struct Wanted {

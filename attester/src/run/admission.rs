@@ -2,15 +2,15 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use proto::ids::PeerId;
+use proto::{claims::Link, ids::PeerId};
 
 use crate::{
     decide::{Event, Life},
     model::{Finding, Identity, Reason},
-    session::{Register, Registered},
+    session::{Answer, Register, Registered, SessionHandle},
 };
 
-use super::{Core, REACH_PER_SOURCE, Report, held_by_another, member::Member};
+use super::{Core, REACH_PER_SOURCE, Report, held_by_another, keys::counts, member::Member};
 
 /// A registration and whether its address answers with its key.
 pub(super) struct Reached {
@@ -29,11 +29,14 @@ impl Core {
                 return self.reject(register, &Finding::new(Reason::RegistrationInvalid, error.to_string()));
             }
         };
-        if let Some(held) = held_by_another(self, &identity, now) {
+        let past = match self.past(&register, &identity) {
+            Ok(past) => past,
+            Err(finding) => return self.reject(register, &finding),
+        };
+        if let Some(held) = held_by_another(self, &identity, &past, now) {
             return self.reject(register, &held);
         }
-        let id = identity.id();
-        let stranger = !self.members.contains_key(&id);
+        let stranger = !self.members.contains_key(&identity.id()) && !self.leaves_room(&past, None);
         if stranger && self.members.len() >= self.kit.policy.max_peers {
             return self.reject(register, &Reason::AttesterFull.into());
         }
@@ -74,32 +77,52 @@ impl Core {
             result,
         } = reached;
         self.reached_from(register.source.ip().to_canonical());
-        let now = self.kit.clock.now();
-        let held = held_by_another(self, &identity, now);
+        match self.fits(&register, &identity, result).await {
+            Err(finding) => self.reject(register, &finding),
+            Ok(past) if past.is_empty() => self.seat(*register, identity).await,
+            Ok(past) => self.seat_successor(register, identity, &past).await,
+        }
+    }
+
+    /// Whether a peer whose address was looked at may be seated; gives the moves to its key that are news.
+    async fn fits(
+        &mut self,
+        register: &Register,
+        identity: &Identity,
+        result: Result<(), Finding>,
+    ) -> Result<Vec<Link>, Finding> {
+        // What held when somebody was sent to its address may not hold any more.
+        let past = self.past(register, identity)?;
+        let held = held_by_another(self, identity, &past, self.kit.clock.now());
         if let Some(finding) = result.err().or(held) {
-            return self.reject(register, &finding);
+            return Err(finding);
         }
         // It may have hung up while somebody was on the way: then its end was told before it had a seat.
         if !register.handle.is_live() {
-            return self.reject(register, &Reason::NoSession.into());
+            return Err(Reason::NoSession.into());
         }
+        // Its key may have been revoked since the welcome: the next one is by another.
+        counts(&self.kit.keys().keyset, &register.raw)?;
         let newer = self
             .roster
             .by_peer(&identity.id())
             .is_some_and(|seated| seated.id() > register.handle.id());
         if newer {
-            let finding = Finding::new(Reason::RegistrationSession, "a newer session of this key was faster");
-            return self.reject(register, &finding);
+            let told = "a newer session of this key was faster";
+            return Err(Finding::new(Reason::RegistrationSession, told));
         }
-        if !self.members.contains_key(&identity.id()) && !self.make_room(identity.address.ip()).await {
-            let finding = Finding::new(
-                Reason::AttesterFull,
-                "too many peers at this address are not proven yet",
-            );
-            return self.reject(register, &finding);
+        let ip = identity.address.ip();
+        let stranger = !self.members.contains_key(&identity.id()) && !self.leaves_room(&past, Some(ip));
+        if stranger && !self.make_room(ip).await {
+            let told = "too many peers at this address are not proven yet";
+            return Err(Finding::new(Reason::AttesterFull, told));
         }
-        let register = *register;
-        let (id, address) = (identity.id(), identity.address);
+        Ok(past)
+    }
+
+    async fn seat(&mut self, register: Register, identity: Identity) {
+        let now = self.kit.clock.now();
+        let id = identity.id();
         let mut member = match self.members.remove(&id) {
             Some(mut known) if known.life.identity() == &identity => {
                 known.life = known.life.after(Event::Returned, now, &self.kit.policy.rules);
@@ -118,34 +141,28 @@ impl Core {
         };
         self.unlist(&member, &id);
         member.on_agenda = None;
-        member.registration = register.raw;
-        member.clock_offset = register.clock_offset_micros;
-        member.connect_token = register.connect_token;
-        member.last_seen = now;
-        if member.life.membership(now).is_none() {
-            member.hint(now, &self.kit.policy);
-        }
-        member.admitted = member.admitted && member.life.membership(now).is_some();
-        let recorded = self.kit.store.record_peer(&member.row()).await;
+        member.arrive(&register, now, &self.kit.policy);
+        let recorded = self.kit.store.record_peer(&member.row(now)).await;
         let recorded = self.note_store(recorded);
-        let own_name = self
-            .kit
-            .policy
-            .zone
-            .own_name(&member.life)
-            .map(|name| name.to_string())
-            .unwrap_or_default();
         self.members.insert(id.clone(), member);
         if !recorded {
-            let finding = Finding::new(Reason::AttesterFailed, "the registration could not be kept");
-            let _ = register.answer.send(Err(finding));
+            let _ = register.answer.send(Err(not_kept()));
             return self.schedule(&id);
         }
+        self.welcome(register.handle, register.answer);
+    }
+
+    /// Takes the seated peer's session over, answers it and has its name shown.
+    pub(super) fn welcome(&mut self, handle: SessionHandle, answer: Answer) {
+        let (id, session) = (handle.peer().clone(), handle.id());
+        let Some(member) = self.members.get(&id) else { return };
+        let own_name = self.kit.policy.zone.own_name(&member.life);
+        let own_name = own_name.map(|name| name.to_string()).unwrap_or_default();
         // The roster closes the older session of this key.
-        let session = register.handle.id();
-        self.roster.seat(register.handle, address);
+        self.roster.seat(handle, member.life.identity().address);
+        self.kit.metrics.registered();
         // A session that ended meanwhile reports its end by itself.
-        let _ = register.answer.send(Ok(Registered {
+        let _ = answer.send(Ok(Registered {
             peer_id: id.clone(),
             own_name,
         }));
@@ -200,6 +217,7 @@ impl Core {
             .map(|(id, _)| id.clone());
         let Some(gone) = gone else { return false };
         self.drop_member(&gone);
+        self.successions.forget_past(&gone);
         let forgotten = self.kit.store.forget(&gone).await;
         self.note_store(forgotten)
     }
@@ -225,12 +243,18 @@ impl Core {
         }
     }
 
-    fn reject(&mut self, register: Box<Register>, finding: &Finding) {
+    pub(super) fn reject(&mut self, register: Box<Register>, finding: &Finding) {
         let peer = Some(register.registration.subject.peer_id());
+        self.kit.metrics.rejected(finding.reason);
         self.note_rejection(register.source, peer, finding);
         // A session that ended meanwhile does not need an answer.
         let _ = register.answer.send(Err(finding.clone()));
     }
+}
+
+/// What an agent is told whose registration could not be written down.
+pub(super) fn not_kept() -> Finding {
+    Finding::new(Reason::AttesterFailed, "the registration could not be kept")
 }
 
 /// Peers without membership that one address may have.

@@ -12,9 +12,9 @@ impl Core {
     /// How long nothing is due: at most a second, so that nothing is missed for longer than that.
     pub(super) fn pause(&self) -> Duration {
         let now = self.kit.clock.now();
-        self.agenda
-            .first()
-            .map_or(LONGEST_PAUSE, |(due, _)| due.since(now).min(LONGEST_PAUSE))
+        let due = self.agenda.first().map(|(due, _)| due.since(now));
+        let waits = [due, self.publishing.wait(), self.pulsing.wait()];
+        waits.into_iter().flatten().fold(LONGEST_PAUSE, Duration::min)
     }
 
     /// Does what is due: leases that lapsed in any case, probes as far as there are places, first come first served.

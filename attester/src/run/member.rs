@@ -3,8 +3,13 @@
 use proto::time::Timestamp;
 use rand::rngs::StdRng;
 
-use super::{Policy, probe::Errand};
-use crate::{decide::Life, plan, session::SessionHandle, store::PeerRow};
+use super::{Policy, grounds::Grounds, probe::Errand};
+use crate::{
+    decide::Life,
+    plan,
+    session::{Register, SessionHandle},
+    store::PeerRow,
+};
 
 /// One known peer.
 pub(super) struct Member {
@@ -17,6 +22,8 @@ pub(super) struct Member {
     pub(super) last_seen: Timestamp,
     /// Whether the store knows of its membership; one that it does not know is not published.
     pub(super) admitted: bool,
+    /// What a restart would restore its membership from.
+    pub(super) grounds: Grounds,
     /// The probe under way, by the number of its errand.
     pub(super) busy: Option<u64>,
     /// Its probe is due and waits for a place.
@@ -39,12 +46,25 @@ impl Member {
             first_seen: now,
             last_seen: now,
             admitted: false,
+            grounds: Grounds::default(),
             busy: None,
             queued: false,
             probed: Timestamp::default(),
             due: None,
             on_agenda: None,
         }
+    }
+
+    /// Takes over what its new session brought.
+    pub(super) fn arrive(&mut self, register: &Register, now: Timestamp, policy: &Policy) {
+        self.registration.clone_from(&register.raw);
+        self.clock_offset = register.clock_offset_micros;
+        self.connect_token.clone_from(&register.connect_token);
+        self.last_seen = now;
+        if self.life.membership(now).is_none() {
+            self.hint(now, policy);
+        }
+        self.admitted = self.admitted && self.life.membership(now).is_some();
     }
 
     /// When its next probe is due. Without a session only a member is probed, to find out whether it is still there:
@@ -103,8 +123,8 @@ impl Member {
         })
     }
 
-    /// Its row in the store.
-    pub(super) fn row(&self) -> PeerRow {
+    /// Its row in the store at `now`.
+    pub(super) fn row(&self, now: Timestamp) -> PeerRow {
         let identity = self.life.identity();
         PeerRow {
             id: identity.id(),
@@ -119,6 +139,7 @@ impl Member {
                 .last()
                 .map(|finding| finding.detail().to_owned())
                 .unwrap_or_default(),
+            since: Some(now),
             first_seen: self.first_seen,
             last_seen: self.last_seen,
             lease_until: self.life.lease(),

@@ -13,9 +13,14 @@ use crate::{
 };
 
 impl Core {
-    /// Publishes a registered peer's name and waits for it to be shown, beside the loop.
+    /// Has a registered peer's name published, and shown before it is probed.
     pub(super) fn begin_naming(&mut self, id: &PeerId, session: SessionId) {
-        let generation = self.publish();
+        self.publish();
+        self.unnamed.push((id.clone(), session));
+    }
+
+    /// Waits beside the loop until a name that was handed in with this generation is shown.
+    pub(super) fn await_name(&self, id: &PeerId, session: SessionId, generation: u64) {
         let Some(member) = self.members.get(id) else { return };
         if !matches!(member.life.standing(), Standing::Registered) {
             return;

@@ -1,6 +1,6 @@
 //! One probe of one peer, from the announcement to the verifier's answer. Runs beside the loop and decides nothing.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use proto::{
     ClaimError,
@@ -17,10 +17,11 @@ use tokio::time::Instant;
 use super::Kit;
 use crate::{
     flashlight::{Exchange, Job, Stopwatch, Target, answer::Answer},
+    keys::Keys,
     model::{Blame, Finding, Identity, PhaseTimes, Reason, Route},
     records::Name,
     session::{SessionHandle, Ticket},
-    verify::{Case, Verified, verify},
+    verify::{Case, Trust, Verified, verify},
 };
 
 /// What a probe needs to know of its peer.
@@ -48,6 +49,10 @@ pub(super) struct Probed {
     pub(super) evidence: Evidence,
     pub(super) receipt_arrived: Option<Timestamp>,
     pub(super) clock_offset: i64,
+    /// The keys that the probe was asked with.
+    pub(super) asked_with: Arc<Keys>,
+    /// The keys that it was checked with: the newest keyset lists every key that had a part in it.
+    pub(super) checked_with: Arc<Keys>,
     /// What a control probe showed, if one was made.
     pub(super) origin_well: Option<bool>,
     pub(super) result: Result<Verified, Finding>,
@@ -58,17 +63,19 @@ pub(super) async fn run(kit: &Kit, mut errand: Errand) -> Probed {
     let at = kit.clock.now();
     let (probe, nonce) = (ProbeId::random(&mut errand.rng), Nonce::random(&mut errand.rng));
     let subject = errand.identity.key.thumbprint();
+    let keys = kit.keys();
     let mut trial = Trial {
         watch: Stopwatch::start(),
+        keys: Arc::clone(&keys),
         evidence: Evidence {
-            keyset: Some(Blob(kit.keys().keyset_bytes.clone())),
+            keyset: Some(Blob(keys.keyset_bytes.clone())),
             registration: Some(Blob(errand.registration.clone())),
             ..Evidence::EMPTY
         },
         receipt_arrived: None,
         started: at,
     };
-    let mut result = match challenge(kit, subject, probe, nonce, errand.body, at) {
+    let mut result = match challenge(kit, &keys, subject, probe, nonce, errand.body, at) {
         Ok(challenge) => trial.carry(kit, &mut errand, &challenge).await,
         Err(error) => Err(Finding::new(Reason::AttesterFailed, error.to_string())),
     };
@@ -95,6 +102,8 @@ pub(super) async fn run(kit: &Kit, mut errand: Errand) -> Probed {
         evidence: trial.evidence,
         receipt_arrived: trial.receipt_arrived,
         clock_offset: errand.clock_offset,
+        asked_with: keys,
+        checked_with: trial.keys,
         origin_well,
         result,
     }
@@ -109,6 +118,7 @@ struct Question {
 /// What one probe gathers.
 struct Trial {
     watch: Stopwatch,
+    keys: Arc<Keys>,
     evidence: Evidence,
     receipt_arrived: Option<Timestamp>,
     started: Timestamp,
@@ -123,7 +133,7 @@ impl Trial {
             expected_down: probe::ORIGIN_HEAD as u64 + errand.body,
         };
         self.evidence.challenge = Some(Blob(question.bytes.clone()));
-        let ticket = self.announce(kit, errand, question, &job).await?;
+        let ticket = self.announce(errand, question, &job).await?;
         // The announcement's way is not the client's: the phases begin here.
         self.watch = Stopwatch::start();
         self.started = kit.clock.now();
@@ -139,8 +149,30 @@ impl Trial {
             .exchange(&target, &job, self.watch.clone(), &mut errand.rng)
             .await;
         self.watch = exchange.watch.clone();
-        if let Some(finding) = exchange.failure.take() {
-            return Err(explain(kit, finding, &question.claim.nonce, &exchange));
+        let failure = exchange.failure.take();
+        let result = self.weigh(kit, errand, question, &exchange, failure, ticket).await;
+        // What broke off is signed as well, as far as it came, for whoever looks into the failure later. Without a finished
+        // handshake there is no key to name.
+        let reached = self.watch.times().0.contains_key(&Phase::Tls);
+        if result.is_err() && self.evidence.observation.is_none() && reached {
+            let signed = self.observe(kit, errand, question, &exchange);
+            signed.unwrap_or_else(|finding| tracing::warn!(%finding, "a failed probe's observation cannot be signed"));
+        }
+        result
+    }
+
+    /// What an exchange shows together with the origin's statement and the peer's receipt.
+    async fn weigh(
+        &mut self,
+        kit: &Kit,
+        errand: &Errand,
+        question: &Question,
+        exchange: &Exchange,
+        failure: Option<Finding>,
+        ticket: Option<Ticket>,
+    ) -> Result<Verified, Finding> {
+        if let Some(finding) = failure {
+            return Err(explain(kit, finding, &question.claim.nonce, exchange));
         }
         let answered_by_itself = Answer::of(&exchange.received).statement.is_err();
         if answered_by_itself && kit.arrivals.redeemed(&question.claim.nonce).is_none() {
@@ -159,14 +191,18 @@ impl Trial {
         self.watch.note(Phase::Receipt);
         self.evidence.receipt = Some(Blob(receipt));
         self.receipt_arrived = Some(arrived);
-        self.observe(kit, errand, question, &exchange)?;
+        self.observe(kit, errand, question, exchange)?;
         let nonce_seen = kit
             .store
             .nonce_seen(&question.claim.nonce)
             .await
             .map_err(|error| Finding::new(Reason::AttesterFailed, error.to_string()))?;
+        // Keys may have been rotated meanwhile: the origin's statement can be by a key that only the newer keyset lists.
+        self.keys = kit.keys();
+        self.evidence.keyset = Some(Blob(self.keys.keyset_bytes.clone()));
+        let revoked = self.keys.keyset.revoked.clone();
         verify(&Case {
-            root: &kit.keys().root_public,
+            trust: &Trust::with_revoked(self.keys.root_public, revoked),
             evidence: &self.evidence,
             receipt_arrived: arrived,
             clock_offset: errand.clock_offset,
@@ -176,13 +212,7 @@ impl Trial {
     }
 
     /// Tells the agent, when there is one. Without a session the probe can only count against the peer (P3).
-    async fn announce(
-        &mut self,
-        kit: &Kit,
-        errand: &Errand,
-        question: &Question,
-        job: &Job,
-    ) -> Result<Option<Ticket>, Finding> {
+    async fn announce(&mut self, errand: &Errand, question: &Question, job: &Job) -> Result<Option<Ticket>, Finding> {
         let Some(session) = &errand.session else {
             return Ok(None);
         };
@@ -199,7 +229,7 @@ impl Trial {
             up: job.request.len() as u64,
             down: job.expected_down,
         };
-        let bytes = sign(&announcement, &kit.keys().attester).map_err(own_claim)?;
+        let bytes = sign(&announcement, &self.keys.attester).map_err(own_claim)?;
         self.evidence.announcement = Some(Blob(bytes.clone()));
         let mut ticket = session.announce(claim.probe, bytes)?;
         ticket.acked(Instant::now() + ACK_WITHIN).await?;
@@ -211,7 +241,7 @@ impl Trial {
         let registered = errand.identity.address;
         let addresses = kit
             .resolver
-            .addresses(&errand.own_name)
+            .addresses_like(&errand.own_name, registered.ip())
             .await
             .map_err(|error| Finding::new(Reason::ResolveFailed, error.to_string()))?;
         if !addresses.contains(&registered.ip()) {
@@ -232,7 +262,7 @@ impl Trial {
             .ok_or_else(|| Finding::new(Reason::AttesterFailed, "an exchange without a TLS key"))?;
         let now = kit.clock.now().seconds();
         let observation = Observation {
-            issuer: kit.keys().prober.public().thumbprint(),
+            issuer: self.keys.prober.public().thumbprint(),
             subject: question.claim.subject,
             audience: question.claim.issuer,
             expires: Seconds::new(now.as_u64() + OBSERVATION_LASTS),
@@ -253,7 +283,7 @@ impl Trial {
             phases: self.watch.times().numbered(),
             head_digest: answer.head_digest,
         };
-        self.evidence.observation = Some(Blob(sign(&observation, &kit.keys().prober).map_err(own_claim)?));
+        self.evidence.observation = Some(Blob(sign(&observation, &self.keys.prober).map_err(own_claim)?));
         // A missing statement is the verifier's to name, after V0 and V1.
         self.evidence.statement = answer
             .statement
@@ -282,10 +312,12 @@ fn explain(kit: &Kit, finding: Finding, nonce: &Nonce, exchange: &Exchange) -> F
 /// clock of the attester are well.
 async fn control(kit: &Kit, rng: &mut StdRng) -> Result<(), Finding> {
     let trouble = |detail: String| Finding::new(Reason::ControlFailed, detail);
-    let subject = kit.keys().prober.public().thumbprint();
+    let keys = kit.keys();
+    let subject = keys.prober.public().thumbprint();
     let (probe, nonce) = (ProbeId::random(rng), Nonce::random(rng));
     let question = challenge(
         kit,
+        &keys,
         subject,
         probe,
         nonce,
@@ -342,6 +374,7 @@ fn check_control(kit: &Kit, statement: &[u8], nonce: &Nonce, body: Digest) -> Re
 
 fn challenge(
     kit: &Kit,
+    keys: &Keys,
     subject: Thumbprint,
     probe: ProbeId,
     nonce: Nonce,
@@ -351,7 +384,7 @@ fn challenge(
     let issued_at = now.seconds();
     let window = ACK_WITHIN + kit.policy.probe_total + kit.policy.receipt_within + MARGIN;
     let claim = Challenge {
-        issuer: kit.keys().attester.public().thumbprint(),
+        issuer: keys.attester.public().thumbprint(),
         subject,
         audience: kit.destination.clone(),
         expires: now.plus(window).seconds(),
@@ -361,7 +394,7 @@ fn challenge(
         nonce,
         body_length,
     };
-    let bytes = sign(&claim, &kit.keys().attester)?;
+    let bytes = sign(&claim, &keys.attester)?;
     Ok(Question { claim, bytes })
 }
 

@@ -3,36 +3,47 @@
 use std::collections::BTreeSet;
 
 use proto::{
+    checked::Signed,
+    claims::Verdict,
+    evidence::Evidence,
     ids::{PeerId, ProbeId},
-    key::PublicKey,
     time::Timestamp,
 };
+use tokio::sync::watch;
 
-use super::{Core, member::Member};
+use super::{Core, Starting, grounds::Grounds, member::Member};
 use crate::{
     decide::{self, Life, Rules},
+    metrics::Forgotten,
     model::{Finding, Identity, Reason},
-    store::{Loaded, PeerRow, Store, StoreError, StoredEvidence},
-    verify::{Demands, Recheck, recheck},
+    store::{Loaded, PeerRow, Pruned, Store, StoreError, StoredEvidence},
+    verify::{Demands, Recheck, Trust, recheck},
 };
 
 impl Core {
     /// Loads every known peer. One whose evidence does not verify again starts over when it returns.
-    pub(super) async fn load(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn load(&mut self, progress: &watch::Sender<Starting>) -> Result<(), StoreError> {
         let loaded = self.kit.store.peers().await?;
         for bad in &loaded.bad {
             tracing::warn!(peer = %bad.id, why = %bad.why, "a stored peer cannot be read back and is left out");
         }
+        self.load_successions().await?;
         let now = self.kit.clock.now();
-        for row in loaded.rows {
+        let of = loaded.rows.len();
+        for (done, row) in loaded.rows.into_iter().enumerate() {
+            progress.send_replace(Starting::Restoring { done, of });
             let id = row.id.clone();
             if now >= row.last_seen.plus(self.kit.policy.name_kept) || self.members.len() >= self.kit.policy.max_peers {
                 continue;
             }
-            let Some(life) = life_of(&self.kit.store, &row, &self.terms(), now).await? else {
+            if self.successions.has_left(&id) || row.reason == Some(Reason::KeySucceeded) {
+                continue;
+            }
+            let Some((life, grounds)) = restored(&self.kit.store, &row, &self.terms(), now).await? else {
                 continue;
             };
             let mut member = Member::new(life, row.first_seen);
+            member.grounds = grounds;
             member.last_seen = row.last_seen;
             member.probed = now;
             member.admitted = member.life.membership(now).is_some();
@@ -47,23 +58,29 @@ impl Core {
         Ok(())
     }
 
-    fn terms(&self) -> Terms {
-        let policy = &self.kit.policy;
+    pub(super) fn terms(&self) -> Terms {
+        let (policy, keys) = (&self.kit.policy, self.kit.keys());
         Terms {
-            root: self.kit.keys().root_public,
+            trust: Trust::with_revoked(keys.root_public, keys.keyset.revoked.clone()),
             demands: policy.demands,
             rules: policy.rules,
         }
     }
 
-    /// The probes whose evidence a live lease rests on.
+    /// The probes whose evidence a live lease rests on, and those that a restart would ask for.
     fn leaned_on(&self) -> BTreeSet<ProbeId> {
         let now = self.kit.clock.now();
-        self.members
-            .values()
-            .filter_map(|member| member.life.membership(now))
-            .flat_map(|proof| proof.probes())
-            .collect()
+        let of = |member: &Member| {
+            let proof = member.life.membership(now)?;
+            Some(
+                proof
+                    .probes()
+                    .into_iter()
+                    .chain(member.grounds.probes())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        self.members.values().filter_map(of).flatten().collect()
     }
 
     /// Drops evidence that is too old or too much, now and then; never what a live lease rests on.
@@ -72,13 +89,30 @@ impl Core {
         if now.since(self.pruned) < PRUNE_EVERY {
             return;
         }
-        self.pruned = now;
-        let pruned = self
-            .kit
-            .store
-            .prune(now, &self.kit.policy.retention, &self.leaned_on())
-            .await;
+        let leaned_on = self.leaned_on();
+        let pruned = self.kit.store.prune(now, &self.kit.policy.retention, &leaned_on).await;
+        // A run is bounded: the rest is the next second's.
+        let more = pruned.as_ref().is_ok_and(|pruned| pruned.more);
+        self.pruned = if more { Timestamp::default() } else { now };
+        let metrics = &self.kit.metrics;
+        if let Ok(pruned) = &pruned {
+            metrics.pruned(Forgotten::Probes, pruned.probes);
+            metrics.pruned(Forgotten::Peers, pruned.peers);
+            if pruned.probes + pruned.peers > 0 {
+                let Pruned {
+                    probes, bytes, peers, ..
+                } = pruned;
+                tracing::info!(probes, bytes, peers, kept = leaned_on.len(), "evidence was pruned");
+            }
+        }
+        let stored = self.kit.store.stored().await;
+        if let Ok(stored) = &stored {
+            metrics.evidence_bytes(stored.bytes);
+            metrics.state_file_bytes(stored.file_bytes);
+        }
+        self.note_store(stored);
         self.note_store(pruned);
+        self.prune_successions().await;
     }
 
     /// Forgets peers that were not heard of for as long as their own name is kept: nothing of a stranger stays for ever.
@@ -106,10 +140,10 @@ impl Core {
 }
 
 /// What stored evidence is measured by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Terms {
-    /// The key that signs keysets.
-    pub root: PublicKey,
+    /// The key that signs keysets, and the keys that do not count.
+    pub trust: Trust,
     /// What proofs must show.
     pub demands: Demands,
     /// Admission.
@@ -122,6 +156,17 @@ pub struct Terms {
 /// # Errors
 /// When the store cannot be read.
 pub async fn life_of(store: &Store, row: &PeerRow, terms: &Terms, now: Timestamp) -> Result<Option<Life>, StoreError> {
+    Ok(restored(store, row, terms, now).await?.map(|(life, _)| life))
+}
+
+/// [`life_of`], and what it was made from.
+pub(super) async fn restored(
+    store: &Store,
+    row: &PeerRow,
+    terms: &Terms,
+    now: Timestamp,
+) -> Result<Option<(Life, Grounds)>, StoreError> {
+    let without = |life| Ok(Some((life, Grounds::default())));
     let identity = Identity {
         key: row.key,
         address: row.address,
@@ -133,38 +178,65 @@ pub async fn life_of(store: &Store, row: &PeerRow, terms: &Terms, now: Timestamp
         return Ok(None);
     }
     if row.standing != decide::VERIFIED {
-        return Ok(Some(Life::registered(identity)));
+        return without(Life::registered(identity));
     }
     let stored = store.recent_evidence(&row.id, EVIDENCE_LOOKED_AT).await?;
-    let proofs = match proofs(stored, &identity, terms) {
-        Ok(proofs) => proofs,
+    let latest = stored.rows.first().map(|row| row.probe);
+    let (proofs, revoked) = match proofs(stored, &identity, terms) {
+        Ok(found) => found,
         Err(finding) => {
-            tracing::warn!(peer = %row.id, %finding, "stored evidence does not verify again");
-            return Ok(Some(Life::registered(identity)));
+            if finding.reason != Reason::KeyRevoked {
+                tracing::warn!(peer = %row.id, %finding, "stored evidence does not verify again");
+            }
+            return without(Life::starting_over(identity, finding));
         }
     };
+    let grounds = Grounds::restored(latest, &proofs);
     let life = Life::restored(identity, proofs, now);
+    if let (Some(finding), None) = (revoked, life.lease()) {
+        return without(Life::starting_over(life.identity().clone(), finding));
+    }
     if let Some(finding) = life.last() {
         tracing::info!(peer = %row.id, reason = %finding.reason, "membership not restored");
     }
-    Ok(Some(life))
+    Ok(Some((life, grounds)))
 }
 
 /// The newest proofs, as many as an admission takes and until they cover every protocol. One bad file among them and there
-/// are none: whoever changed it may have changed more.
-fn proofs(stored: Loaded<StoredEvidence>, identity: &Identity, terms: &Terms) -> Result<Vec<Recheck>, Finding> {
+/// are none: whoever changed it may have changed more. What rests on a revoked key is left out, and named beside them.
+fn proofs(
+    stored: Loaded<StoredEvidence>,
+    identity: &Identity,
+    terms: &Terms,
+) -> Result<(Vec<Recheck>, Option<Finding>), Finding> {
     let invalid = |detail: String| Finding::new(Reason::EvidenceInvalid, detail);
     if let Some(bad) = stored.bad.first() {
         return Err(invalid(format!("row {}: {}", bad.id, bad.why)));
     }
     let needed = usize::try_from(terms.rules.proofs_for(identity)).unwrap_or(usize::MAX);
     let mut proofs: Vec<Recheck> = Vec::new();
-    for (age, row) in stored.rows.into_iter().enumerate() {
-        let found = recheck(&row.evidence, &terms.root, terms.demands)?;
-        // The newest signed word decides, not the row.
-        if age == 0 && found.verdict.standing != decide::VERIFIED {
-            return Err(invalid(format!("the latest verdict says {}", found.verdict.standing)));
+    let (mut newest, mut revoked) = (true, None);
+    for row in stored.rows {
+        let found = recheck(&row.evidence, &terms.trust, terms.demands);
+        // The newest signed word decides, not the row: and against a peer also one that does not count any more.
+        let standing = match &found {
+            Ok(found) => found.verdict.standing.clone(),
+            Err(_) => standing_said(&row.evidence).unwrap_or_default(),
+        };
+        let found = match found {
+            Err(finding) if finding.reason == Reason::KeyRevoked => {
+                if newest && standing != decide::VERIFIED {
+                    return Err(finding);
+                }
+                revoked = revoked.or(Some(finding));
+                continue;
+            }
+            found => found?,
+        };
+        if newest && standing != decide::VERIFIED {
+            return Err(invalid(format!("the latest verdict says {standing}")));
         }
+        newest = false;
         if proofs.iter().any(|known| known.verdict.probe == found.verdict.probe) {
             return Err(invalid("one probe is stored twice".to_owned()));
         }
@@ -172,10 +244,17 @@ fn proofs(stored: Loaded<StoredEvidence>, identity: &Identity, terms: &Terms) ->
             proofs.push(found);
         }
         if proofs.len() >= needed && covers(&proofs, identity) {
-            return Ok(proofs);
+            return Ok((proofs, revoked));
         }
     }
-    Err(invalid("fewer proofs are stored than an admission takes".to_owned()))
+    Err(revoked.unwrap_or_else(|| invalid("fewer proofs are stored than an admission takes".to_owned())))
+}
+
+/// What a verdict says of the standing, though nobody may answer for it.
+fn standing_said(evidence: &[u8]) -> Option<String> {
+    let verdict = Evidence::decode(evidence).ok()?.verdict?;
+    let signed = Signed::<Verdict>::parse(&verdict.0).ok()?;
+    Some(signed.dangerously_unverified().standing.clone())
 }
 
 fn covers(proofs: &[Recheck], identity: &Identity) -> bool {

@@ -4,12 +4,12 @@
 use proto::{
     checked::sign,
     claims::{Outcome, Verdict},
-    evidence::Blob,
-    ids::PeerId,
+    evidence::{Blob, Evidence},
+    ids::{PeerId, ProbeId, Thumbprint},
     time::Timestamp,
 };
 
-use super::{Core, member::Member, probe::Probed};
+use super::{Core, grounds::Ground, member::Member, probe::Probed};
 use crate::{
     decide::{Event, Life},
     model::{Blame, Finding, Reason},
@@ -20,6 +20,7 @@ impl Core {
     /// Concludes a probe.
     pub(super) async fn conclude(&mut self, probed: Probed) {
         let now = self.kit.clock.now();
+        let probed = self.unless_revoked(probed);
         let id = probed.peer.clone();
         self.origin_well = probed.origin_well.unwrap_or(self.origin_well);
         let Some(mut member) = self.members.remove(&id) else {
@@ -32,6 +33,17 @@ impl Core {
         }
         let before = member.admitted && member.life.membership(now).is_some();
         let (outcome, finding) = outcome_of(&probed);
+        let ground = probed.result.as_ref().ok().map(|proof| Ground::of(probed.probe, proof));
+        let metrics = &self.kit.metrics;
+        if let Some(reached) = probed.origin_well {
+            metrics.control_probe(reached);
+        }
+        metrics.probe(
+            probed.route,
+            outcome,
+            finding.as_ref().map(|finding| finding.reason),
+            &probed.phases,
+        );
         let Probed {
             probe,
             nonce,
@@ -42,6 +54,7 @@ impl Core {
             mut evidence,
             receipt_arrived,
             clock_offset,
+            checked_with: keys,
             result,
             ..
         } = probed;
@@ -58,8 +71,9 @@ impl Core {
             receipt_arrived,
             clock_offset,
         };
-        let claim = self.draft(&member.life, probe, &evidence, draft, now);
-        let signed = sign(&claim, &self.kit.keys().attester).and_then(|bytes| {
+        let issuer = keys.attester.public().thumbprint();
+        let claim = self.draft(&member.life, issuer, probe, &evidence, draft, now);
+        let signed = sign(&claim, &keys.attester).and_then(|bytes| {
             evidence.verdict = Some(Blob(bytes));
             evidence.encode()
         });
@@ -86,6 +100,14 @@ impl Core {
             evidence: evidence_bytes,
         };
         let stored = self.keep(&mut member, &row).await;
+        if stored {
+            self.kit.metrics.verdict(outcome, member.life.standing().name());
+            self.kit.metrics.evidence_stored(row.evidence.len());
+            let identity = member.life.identity();
+            member
+                .grounds
+                .concluded(probe, ground, identity, &self.kit.policy.rules);
+        }
         let changed = before != member.admitted;
         let admitted = member.admitted;
         self.members.insert(id.clone(), member);
@@ -101,9 +123,35 @@ impl Core {
         self.schedule(&id);
     }
 
+    /// A key that was revoked while a probe ran may have been at work in it: then it says nothing, whatever came out (P4).
+    fn unless_revoked(&self, probed: Probed) -> Probed {
+        let keys = self.kit.keys();
+        if probed.asked_with.keyset.revoked == keys.keyset.revoked {
+            return probed;
+        }
+        let said = match &probed.result {
+            Ok(_) => Outcome::Proved.as_str(),
+            Err(finding) => finding.reason.code(),
+        };
+        let detail = format!("a key was revoked during the probe, which had said {said}");
+        Probed {
+            result: Err(Finding::new(Reason::KeyRevoked, detail)),
+            evidence: Evidence {
+                keyset: Some(Blob(keys.keyset_bytes.clone())),
+                ..probed.evidence
+            },
+            checked_with: keys,
+            ..probed
+        }
+    }
+
     /// Writes a decision. What cannot be written is not shown; a nonce that was seen before is worth nothing.
     async fn keep(&mut self, member: &mut Member, row: &ProbeRow) -> bool {
-        let kept = self.kit.store.record_verdict(&member.row(), row).await;
+        let kept = self
+            .kit
+            .store
+            .record_verdict(&member.row(self.kit.clock.now()), row)
+            .await;
         if let Err(StoreError::NonceSeen { .. } | StoreError::ProbeSeen { .. }) = &kept {
             tracing::warn!(probe = %row.probe, "a nonce came twice: is the random generator sound?");
             member.life = Life::registered(member.life.identity().clone());
@@ -120,14 +168,15 @@ impl Core {
     fn draft(
         &self,
         life: &Life,
-        probe: proto::ids::ProbeId,
-        evidence: &proto::evidence::Evidence,
+        issuer: Thumbprint,
+        probe: ProbeId,
+        evidence: &Evidence,
         draft: Draft<'_>,
         now: Timestamp,
     ) -> Verdict {
         let lasting = now.plus(self.kit.policy.rules.lease).seconds();
         Verdict {
-            issuer: self.kit.keys().attester.public().thumbprint(),
+            issuer,
             subject: life.identity().key.thumbprint(),
             expires: life.lease().map_or(lasting, Timestamp::seconds),
             issued_at: now.seconds(),

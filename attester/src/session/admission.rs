@@ -4,9 +4,11 @@
 use std::{net::IpAddr, time::Duration};
 
 use proto::{
+    ClaimError,
     checked::Signed,
-    claims::Registration,
+    claims::{Chain, Link, Registration, SuccessionPair},
     ids::{ChannelBinding, Nonce, PeerId, Thumbprint},
+    key::PublicKey,
     time::Timestamp,
 };
 
@@ -38,6 +40,17 @@ pub struct Admitted {
     pub registration: Registration,
     /// The token that CONNECT clients must present, if one is needed.
     pub connect_token: Option<String>,
+    /// How the identity came to the registered key, oldest first.
+    pub chain: Vec<Link>,
+}
+
+/// What comes with a registration, unchecked.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// The token that CONNECT clients must present; empty when none is needed.
+    pub connect_token: String,
+    /// How the identity came to the key.
+    pub successions: Vec<SuccessionPair>,
 }
 
 /// A registration that does not.
@@ -49,11 +62,11 @@ pub struct Refused {
     pub finding: Finding,
 }
 
-/// Checks a registration and the CONNECT token beside it.
+/// Checks a registration and what comes with it.
 ///
 /// # Errors
 /// The first rule that is broken.
-pub fn admit(raw: &[u8], connect_token: &str, terms: &Terms) -> Result<Admitted, Refused> {
+pub fn admit(raw: &[u8], beside: Beside, terms: &Terms) -> Result<Admitted, Refused> {
     let unreadable = |detail: String| Refused {
         peer: None,
         finding: Finding::new(Reason::RegistrationInvalid, detail),
@@ -73,10 +86,18 @@ pub fn admit(raw: &[u8], connect_token: &str, terms: &Terms) -> Result<Admitted,
     if let Some((reason, detail)) = broken_rule(&registration, terms) {
         return Err(refused(reason, &detail));
     }
-    let connect_token = readable_token(connect_token).map_err(|told| refused(Reason::RegistrationInvalid, told))?;
+    let connect_token =
+        readable_token(&beside.connect_token).map_err(|told| refused(Reason::RegistrationInvalid, told))?;
+    // Last, for it takes the most signatures.
+    let chain = PublicKey::from_bytes(&registration.key.0)
+        .map_err(ClaimError::Key)
+        .and_then(|key| Chain::verify(beside.successions, &key))
+        .and_then(|chain| chain.at(terms.now, LEEWAY))
+        .map_err(|error| refused(Reason::SuccessionInvalid, &error.to_string()))?;
     Ok(Admitted {
         registration,
         connect_token,
+        chain,
     })
 }
 
@@ -124,7 +145,7 @@ const LEEWAY: Duration = Duration::from_secs(2);
 mod tests {
     use proto::{
         checked::sign,
-        claims::{KeyBytes, Protocol, Protocols},
+        claims::{KeyBytes, Protocol, Protocols, Succession},
         ids::{Address, Pin},
         key::SigningKey,
         time::Seconds,
@@ -174,26 +195,36 @@ mod tests {
         sign(&registration, &peer()).unwrap()
     }
 
+    fn with_token(token: &str) -> Beside {
+        Beside {
+            connect_token: token.to_owned(),
+            ..Beside::default()
+        }
+    }
+
     #[test]
     fn an_honest_registration_is_admitted() {
-        let admitted = admit(&signed(|_| {}), "", &terms()).unwrap();
+        let admitted = admit(&signed(|_| {}), Beside::default(), &terms()).unwrap();
         assert_eq!(
             admitted,
             Admitted {
                 registration: registration(),
-                connect_token: None
+                connect_token: None,
+                chain: Vec::new(),
             }
         );
-        let token = admit(&signed(|_| {}), "a token", &terms()).unwrap().connect_token;
+        let token = admit(&signed(|_| {}), with_token("a token"), &terms())
+            .unwrap()
+            .connect_token;
         assert_eq!(token.as_deref(), Some("a token"));
         let mapped = Terms {
             source: "::ffff:8.8.8.8".parse().unwrap(),
             ..terms()
         };
-        assert!(admit(&signed(|_| {}), "", &mapped).is_ok());
+        assert!(admit(&signed(|_| {}), Beside::default(), &mapped).is_ok());
         for (issued, expires) in [(NOW + 2, NOW + 3), (NOW - 5, NOW - 1)] {
             let at_the_edge = signed(|it| (it.issued_at, it.expires) = (Seconds::new(issued), Seconds::new(expires)));
-            assert!(admit(&at_the_edge, "", &terms()).is_ok());
+            assert!(admit(&at_the_edge, Beside::default(), &terms()).is_ok());
         }
         let private = Terms {
             source: "127.0.0.1".parse().unwrap(),
@@ -203,7 +234,7 @@ mod tests {
         assert!(
             admit(
                 &signed(|it| it.address = Address("127.0.0.1:443".parse().unwrap())),
-                "",
+                Beside::default(),
                 &private
             )
             .is_ok()
@@ -271,7 +302,7 @@ mod tests {
                 "2001:db8::1",
             ),
         ] {
-            let refused = admit(&raw, "", &terms).unwrap_err();
+            let refused = admit(&raw, Beside::default(), &terms).unwrap_err();
             assert_eq!(refused.finding.reason, reason, "{refused:?}");
             assert!(refused.finding.detail().contains(detail), "{refused:?}");
             assert_eq!(refused.peer, Some(peer().public().peer_id()));
@@ -290,7 +321,7 @@ mod tests {
             vec![0xd2; 5000],
             signed(|_| {})[1..].to_vec(),
         ] {
-            let refused = admit(&raw, "", &terms()).unwrap_err();
+            let refused = admit(&raw, Beside::default(), &terms()).unwrap_err();
             assert_eq!(
                 (refused.finding.reason, refused.peer),
                 (Reason::RegistrationInvalid, None)
@@ -302,10 +333,55 @@ mod tests {
     fn a_token_fits_a_header() {
         let long = "x".repeat(257);
         for token in [" a", "a ", "a\r\nb: c", "ä", "\u{7f}", &long] {
-            let refused = admit(&signed(|_| {}), token, &terms()).unwrap_err();
+            let refused = admit(&signed(|_| {}), with_token(token), &terms()).unwrap_err();
             assert_eq!(refused.finding.reason, Reason::RegistrationInvalid);
             assert!(refused.finding.detail().contains("CONNECT token"), "{refused:?}");
         }
-        assert!(admit(&signed(|_| {}), &long[1..], &terms()).is_ok());
+        assert!(admit(&signed(|_| {}), with_token(&long[1..]), &terms()).is_ok());
+    }
+
+    /// A registration with the moves from key to key, signed at `signed`; how many are admitted.
+    fn moved(keys: &[u8], signed_at: u64) -> Result<usize, Refused> {
+        let key = |seed: &u8| SigningKey::from_seed(&[*seed; 32]);
+        let at = Timestamp::from_secs(signed_at);
+        let pair = |two: &[u8]| Succession::sign_pair(&key(&two[0]), &key(&two[1]), at).unwrap();
+        let beside = Beside {
+            successions: keys.windows(2).map(pair).collect(),
+            ..Beside::default()
+        };
+        admit(&signed(|_| {}), beside, &terms()).map(|admitted| admitted.chain.len())
+    }
+
+    #[test]
+    fn successions_must_hold_and_end_at_the_registered_key() {
+        for keys in [&[5][..], &[4, 5], &[1, 2, 3, 4, 5]] {
+            assert_eq!(moved(keys, NOW).unwrap(), keys.len() - 1);
+        }
+        let days = 24 * 3600;
+        for (keys, signed_at, detail) in [
+            (&[5, 4][..], NOW, "end at another key"),
+            (&[4, 6], NOW, "end at another key"),
+            (&[5, 4, 5], NOW, "come back"),
+            (&[9, 1, 2, 3, 4, 5], NOW, "more than 4"),
+            (&[4, 5], NOW - 91 * days, "expired"),
+            (&[4, 5], NOW + 2 * days, "not valid before"),
+        ] {
+            let refused = moved(keys, signed_at).unwrap_err();
+            assert_eq!(refused.finding.reason, Reason::SuccessionInvalid, "{refused:?}");
+            assert!(refused.finding.detail().contains(detail), "{refused:?}");
+            assert_eq!(refused.peer, Some(peer().public().peer_id()));
+        }
+        let theirs =
+            Succession::sign_pair(&SigningKey::from_seed(&[4; 32]), &peer(), Timestamp::from_secs(NOW)).unwrap();
+        let by_new_alone = SuccessionPair {
+            by_old: theirs.by_new.clone(),
+            by_new: theirs.by_new,
+        };
+        let beside = Beside {
+            successions: vec![by_new_alone],
+            ..Beside::default()
+        };
+        let refused = admit(&signed(|_| {}), beside, &terms()).unwrap_err();
+        assert_eq!(refused.finding.reason, Reason::SuccessionInvalid, "{refused:?}");
     }
 }

@@ -5,9 +5,9 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use proto::{
     ClaimError,
-    attest::{Goodbye, Register as RegisterMessage, ToAttester, goodbye, to_agent, to_attester::Message},
+    attest::{Goodbye, Register as RegisterMessage, Succession, ToAttester, goodbye, to_agent, to_attester::Message},
     checked::sign,
-    claims::Welcome,
+    claims::{SuccessionPair, Welcome},
     ids::{Nonce, PeerId, ProbeId},
     key::SigningKey,
     time::Timestamp,
@@ -22,12 +22,13 @@ use tracing::{debug, warn};
 
 use crate::{
     door::Full,
+    metrics::SessionEnd,
     model::{Finding, Reason},
 };
 
 use super::{
     How, Register, SessionEvent, SessionKeys, Shared,
-    admission::{self, Admitted, Refused, Terms},
+    admission::{self, Admitted, Beside, Refused, Terms},
     connection::Connection,
     handle::{Answer, SessionHandle},
     link::{EndedBy, Link, Outgoing, rejected},
@@ -81,6 +82,7 @@ impl Conversation {
         };
         self.link.finish(last, by);
         if let (Some(how), Some(peer)) = (how, self.peer.take()) {
+            self.shared.metrics.session_ended(how.into());
             self.tell(SessionEvent::Ended {
                 peer,
                 session: self.link.id,
@@ -164,10 +166,15 @@ impl Conversation {
             allow_private: self.shared.allow_private,
             now,
         };
+        let beside = Beside {
+            connect_token: message.connect_token,
+            successions: message.successions.iter().map(pair).collect(),
+        };
         let Admitted {
             registration,
             connect_token,
-        } = admission::admit(&message.registration, &message.connect_token, &terms)
+            chain,
+        } = admission::admit(&message.registration, beside, &terms)
             .map_err(|Refused { peer, finding }| self.refuse(peer, finding))?;
         let peer = registration.issuer.peer_id();
         let (decided_in, decided) = oneshot::channel();
@@ -176,6 +183,7 @@ impl Conversation {
             registration,
             raw: message.registration.to_vec(),
             connect_token,
+            chain,
             source: self.connection.source,
             handle: SessionHandle::new(Arc::clone(&self.link), peer.clone()),
             answer: Answer::new(Arc::clone(&self.link), decided_in),
@@ -264,6 +272,7 @@ impl Conversation {
     fn refuse(&self, peer: Option<PeerId>, finding: Finding) -> Leaving {
         let source = self.connection.source;
         debug!(%source, %finding, "refused a registration");
+        self.shared.metrics.rejected(finding.reason);
         let last = rejected(&finding);
         let _ = self
             .shared
@@ -274,6 +283,7 @@ impl Conversation {
 
     async fn tell_goodbye(&mut self, paused: bool) {
         if let Some(peer) = self.peer.take() {
+            self.shared.metrics.session_ended(SessionEnd::Goodbye);
             self.tell(SessionEvent::Goodbye {
                 peer,
                 session: self.link.id,
@@ -307,6 +317,13 @@ fn welcome(key: &SigningKey, session: Nonce, connection: &Connection, now: Times
         versions: version::SPOKEN.to_vec(),
     };
     sign(&welcome, key)
+}
+
+fn pair(message: &Succession) -> SuccessionPair {
+    SuccessionPair {
+        by_old: message.by_old.to_vec(),
+        by_new: message.by_new.to_vec(),
+    }
 }
 
 fn leaving_with(goodbye: Goodbye) -> Leaving {

@@ -2,9 +2,12 @@
 
 use std::{fmt, net::SocketAddr};
 
-use proto::{claims::Registration, ids::PeerId};
+use proto::{
+    claims::{Link, Registration},
+    ids::PeerId,
+};
 
-use crate::model::Finding;
+use crate::{metrics::SessionEnd, model::Finding};
 
 use super::{Answer, SessionHandle};
 
@@ -54,6 +57,8 @@ pub struct Register {
     pub raw: Vec<u8>,
     /// The token that CONNECT clients must present to the peer, if one is needed.
     pub connect_token: Option<String>,
+    /// How the identity came to the key, oldest first; the signatures and windows hold.
+    pub chain: Vec<Link>,
     /// Microseconds to add to the peer's clock to get the attester's.
     pub clock_offset_micros: i64,
     /// Where the session comes from.
@@ -84,6 +89,17 @@ pub enum How {
     Silent,
     /// The attester ended it: the core closed it, a newer one replaced it, or the agent broke the protocol.
     Dismissed,
+}
+
+impl From<How> for SessionEnd {
+    fn from(how: How) -> Self {
+        match how {
+            How::Closed => Self::Closed,
+            How::Reset => Self::Reset,
+            How::Silent => Self::Silent,
+            How::Dismissed => Self::Dismissed,
+        }
+    }
 }
 
 /// A session's number, unique in the process. Newer ones are greater.

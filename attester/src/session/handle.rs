@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use proto::{
     attest,
     attest::to_agent::Message,
@@ -40,7 +39,13 @@ impl SessionHandle {
         // The receiver's end is leaked rather than dropped: a closed queue would end the session.
         let (outbound, receiver) = tokio::sync::mpsc::channel(super::link::OUTBOUND);
         std::mem::forget(receiver);
-        Self::new(Arc::new(Link::new(SessionId::new(id), outbound)), peer)
+        let key = proto::key::SigningKey::from_seed(&[1; 32]);
+        let keys = super::SessionKeys {
+            keyset: bytes::Bytes::new(),
+            attester: key,
+        };
+        let (_, keys) = tokio::sync::watch::channel(Arc::new(keys));
+        Self::new(Arc::new(Link::new(SessionId::new(id), outbound, keys)), peer)
     }
 
     /// The session. Newer ones are greater.
@@ -84,12 +89,13 @@ impl SessionHandle {
         self.link.send(Message::Verdict(verdict.into()))
     }
 
-    /// Sends a newer signed keyset.
+    /// Sends the keyset as it is now, unless it was sent before. (Announcements and verdicts take it along by themselves:
+    /// no agent gets a claim before the keyset that lists its key.)
     ///
     /// # Errors
     /// [`Reason::NoSession`] when the session has ended.
-    pub fn send_keyset(&self, keyset: Bytes) -> Result<(), Finding> {
-        self.link.send(Message::Keyset(keyset))
+    pub fn send_keyset(&self) -> Result<(), Finding> {
+        self.link.send_keyset()
     }
 
     /// Tells the agent why, and ends the session.
@@ -123,13 +129,14 @@ impl Ticket {
         if let Acked::Waiting(acked) = &mut self.acked {
             match timeout_at(deadline, acked).await {
                 Ok(Ok(answer)) => self.acked = Acked::Came(answer),
-                Ok(Err(_)) => return Err(self.link.session_over(Reason::AckMissing)),
+                Ok(Err(_)) => self.acked = Acked::Never,
                 Err(_) => return Err(Reason::AckMissing.into()),
             }
         }
         match &self.acked {
             Acked::Came(Err(refusal)) => Err(Finding::new(Reason::AckRefused, refusal)),
-            _ => Ok(()),
+            Acked::Never => Err(self.link.session_over(Reason::AckMissing)),
+            Acked::Came(Ok(())) | Acked::Waiting(_) => Ok(()),
         }
     }
 
@@ -192,4 +199,6 @@ impl Answer {
 enum Acked {
     Waiting(oneshot::Receiver<Result<(), String>>),
     Came(Result<(), String>),
+    /// The session ended before: there is nothing to wait for any more.
+    Never,
 }

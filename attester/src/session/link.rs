@@ -3,8 +3,9 @@
 //! Nothing here waits for the agent's network: what does not fit into the short queue ends the session, since an agent
 //! that reads never lets it fill.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use proto::{
     attest::{self, ToAgent, to_agent::Message},
     checked::Signed,
@@ -14,7 +15,7 @@ use proto::{
 };
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
-    oneshot,
+    oneshot, watch,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -22,7 +23,7 @@ use tracing::debug;
 
 use crate::model::{Blame, Finding, Reason};
 
-use super::SessionId;
+use super::{SessionId, SessionKeys};
 
 /// What a session's task, its handles and its tickets share.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub(super) struct Link {
     pub(super) id: SessionId,
     /// Cancelled when the session is over, whoever ended it.
     pub(super) over: CancellationToken,
+    keys: watch::Receiver<Arc<SessionKeys>>,
     state: Mutex<State>,
 }
 
@@ -52,9 +54,14 @@ pub(super) enum EndedBy {
 }
 
 impl Link {
-    pub(super) fn new(id: SessionId, outbound: mpsc::Sender<Outgoing>) -> Self {
+    pub(super) fn new(
+        id: SessionId,
+        outbound: mpsc::Sender<Outgoing>,
+        keys: watch::Receiver<Arc<SessionKeys>>,
+    ) -> Self {
         let state = State {
             outbound: Some(outbound),
+            keyset_sent: Bytes::new(),
             pending: Vec::new(),
             unreadable: None,
             ended_by: EndedBy::Agent,
@@ -62,24 +69,51 @@ impl Link {
         Self {
             id,
             over: CancellationToken::new(),
+            keys,
             state: Mutex::new(state),
         }
     }
 
-    /// Queues a message.
+    /// Queues a message. The newest keyset goes before what its keys may have signed.
     pub(super) fn send(&self, message: Message) -> Result<(), Finding> {
-        let queued = match &self.lock().outbound {
-            None => return Err(Finding::new(Reason::NoSession, "the session has ended")),
-            Some(outbound) => outbound.try_send(Ok(ToAgent { message: Some(message) })),
-        };
-        queued.map_err(|error| match error {
+        let mut state = self.lock();
+        let mut queued = Ok(());
+        match &message {
+            Message::Announcement(_) | Message::Verdict(_) => queued = self.queue_keyset(&mut state),
+            Message::Keyset(keyset) => state.keyset_sent = keyset.clone(),
+            Message::Welcome(_) | Message::Registered(_) | Message::Rejected(_) => {}
+        }
+        let queued = queued.and_then(|()| state.queue(message));
+        drop(state);
+        queued.map_err(|error| self.not_queued(error))
+    }
+
+    /// Queues the keyset as it is now, unless it was sent before.
+    pub(super) fn send_keyset(&self) -> Result<(), Finding> {
+        let queued = self.queue_keyset(&mut self.lock());
+        queued.map_err(|error| self.not_queued(error))
+    }
+
+    fn queue_keyset(&self, state: &mut State) -> Result<(), NotQueued> {
+        let keyset = self.keys.borrow().keyset.clone();
+        if state.keyset_sent == keyset {
+            return Ok(());
+        }
+        state.keyset_sent = keyset.clone();
+        state.queue(Message::Keyset(keyset))
+    }
+
+    fn not_queued(&self, error: NotQueued) -> Finding {
+        let told = match error {
+            NotQueued::Over => "the session has ended",
             // The session's task hears of the same, and knows more.
-            TrySendError::Closed(_) => Finding::new(Reason::NoSession, "the session has just ended"),
-            TrySendError::Full(_) => {
+            NotQueued::Closed => "the session has just ended",
+            NotQueued::Full => {
                 self.finish(None, EndedBy::Agent);
-                Finding::new(Reason::NoSession, "the agent does not read what it is sent")
+                "the agent does not read what it is sent"
             }
-        })
+        };
+        Finding::new(Reason::NoSession, told)
     }
 
     /// Makes room for what the agent will say about a probe.
@@ -216,10 +250,32 @@ pub(super) fn rejected(finding: &Finding) -> ToAgent {
 struct State {
     /// `None` when the session is over.
     outbound: Option<mpsc::Sender<Outgoing>>,
+    keyset_sent: Bytes,
     pending: Vec<Pending>,
     /// Why the last receipt since the last announcement could not be read.
     unreadable: Option<String>,
     ended_by: EndedBy,
+}
+
+/// Why a message is not queued.
+enum NotQueued {
+    /// The session is over.
+    Over,
+    /// Nobody takes anything out of the queue any more.
+    Closed,
+    /// Nobody has for a while.
+    Full,
+}
+
+impl State {
+    fn queue(&self, message: Message) -> Result<(), NotQueued> {
+        let outbound = self.outbound.as_ref().ok_or(NotQueued::Over)?;
+        let queued = outbound.try_send(Ok(ToAgent { message: Some(message) }));
+        queued.map_err(|error| match error {
+            TrySendError::Closed(_) => NotQueued::Closed,
+            TrySendError::Full(_) => NotQueued::Full,
+        })
+    }
 }
 
 #[derive(Debug)]

@@ -100,7 +100,7 @@ impl StreamingService<ToAttester> for Begin {
         let conversation = Conversation {
             shared: Arc::clone(&self.shared),
             connection: Arc::clone(&self.connection),
-            link: Arc::new(Link::new(self.shared.next_id(), outbound)),
+            link: Arc::new(Link::new(self.shared.next_id(), outbound, self.shared.keys.clone())),
             inbound: request.into_inner(),
             pace: Pace::new(Instant::now(), self.shared.limits.pace, BURST),
             peer: None,
@@ -111,7 +111,7 @@ impl StreamingService<ToAttester> for Begin {
 }
 
 /// prost's codec with buffers of the size of a session's messages.
-struct SmallBuffers;
+pub(super) struct SmallBuffers;
 
 impl Codec for SmallBuffers {
     type Encode = ToAgent;
@@ -134,6 +134,6 @@ fn buffers() -> BufferSettings {
 }
 
 /// A claim of 4 KiB and what goes beside it, with room for a later version.
-const MAX_MESSAGE: usize = 16 << 10;
+pub(super) const MAX_MESSAGE: usize = 16 << 10;
 /// Acknowledgements and receipts of all probes that may be pending, twice over, and some.
-const BURST: u32 = 40;
+pub(super) const BURST: u32 = 40;

@@ -16,7 +16,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::door::{Full, Seat};
+use crate::{
+    door::{Full, Seat},
+    metrics::{Handshake, Metrics},
+};
 
 use super::{
     Limits, SessionError,
@@ -32,6 +35,7 @@ pub(super) struct Handshakes {
     finished: mpsc::Sender<io::Result<SessionStream>>,
     /// Cancelled when all connections must go.
     abort: CancellationToken,
+    metrics: Arc<Metrics>,
 }
 
 /// A connection that was let in, before its handshake.
@@ -51,23 +55,32 @@ impl Handshakes {
         limits: Limits,
         finished: mpsc::Sender<io::Result<SessionStream>>,
         abort: CancellationToken,
+        metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             acceptor: TlsAcceptor::from(config),
             limits,
             finished,
             abort,
+            metrics,
         }
     }
 
     /// Shakes hands and passes the connection on. A stranger who cannot is only a debug line.
     pub(super) async fn shake(self, arrived: Arrived) {
         let source = arrived.source;
-        match timeout(self.limits.handshake, self.finish(arrived)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(%source, %error, "a TLS handshake failed"),
-            Err(_) => debug!(%source, "a TLS handshake took too long"),
-        }
+        let how = match timeout(self.limits.handshake, self.finish(arrived)).await {
+            Ok(Ok(())) => Handshake::Done,
+            Ok(Err(error)) => {
+                debug!(%source, %error, "a TLS handshake failed");
+                Handshake::Failed
+            }
+            Err(_) => {
+                debug!(%source, "a TLS handshake took too long");
+                Handshake::TimedOut
+            }
+        };
+        self.metrics.handshake(how);
     }
 
     async fn finish(&self, arrived: Arrived) -> io::Result<()> {

@@ -49,17 +49,31 @@ pub(super) async fn writer(path: &Path) -> Result<SqlitePool, StoreError> {
             known: known(),
         });
     }
-    // Only now: the journal mode is written into the file, which might have been another program's.
-    sqlx::query("PRAGMA journal_mode = WAL")
-        .execute(&pool)
-        .await
-        .map_err(|source| failed(path, source))?;
+    // Only now: both are written into the file, which might have been another program's.
+    pragma(&pool, path, "PRAGMA auto_vacuum = INCREMENTAL").await?;
+    pragma(&pool, path, "PRAGMA journal_mode = WAL").await?;
+    // After a large transaction the log is cut back to this, in bytes.
+    pragma(&pool, path, "PRAGMA journal_size_limit = 16777216").await?;
     let migrated = MIGRATIONS.run(&pool).await;
     migrated.map_err(|source| StoreError::Migrate {
         path: path.to_owned(),
         source: source.into(),
     })?;
+    let row = sqlx::query("SELECT auto_vacuum FROM pragma_auto_vacuum")
+        .fetch_one(&pool)
+        .await;
+    let mode = row.and_then(|row| row.try_get::<i64, _>("auto_vacuum"));
+    if mode.map_err(|source| failed(path, source))? == 0 {
+        // A file from before: only writing it anew lets it shrink later.
+        tracing::info!(path = %path.display(), "the state file is written anew, once, so that it can shrink from now on");
+        pragma(&pool, path, "VACUUM").await?;
+    }
     Ok(pool)
+}
+
+async fn pragma(pool: &SqlitePool, path: &Path, sql: &'static str) -> Result<(), StoreError> {
+    let done = sqlx::query(sql).execute(pool).await;
+    done.map(|_| ()).map_err(|source| failed(path, source))
 }
 
 /// Opens the file for reading.
@@ -133,7 +147,7 @@ async fn schema(pool: &SqlitePool, path: &Path) -> Result<Option<i64>, StoreErro
     newest.try_get("newest").map_err(failed)
 }
 
-fn known() -> i64 {
+pub(super) fn known() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 

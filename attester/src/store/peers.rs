@@ -8,6 +8,7 @@ use super::{
     Loaded, Lookup, PeerRow, Store, StoreError, Tx,
     rows::{bounded, micros},
 };
+use crate::model::Reason;
 
 impl Store {
     /// Inserts or updates a peer. The first time at which it was seen stays.
@@ -20,12 +21,13 @@ impl Store {
         tx.commit().await
     }
 
-    /// Deletes a peer and its probes; whether there was one.
+    /// Deletes a peer, its probes, and the identities that it had before; whether there was one.
     ///
     /// # Errors
     /// When the transaction fails.
     pub async fn forget(&self, peer: &PeerId) -> Result<bool, StoreError> {
         let mut tx = self.tx("forget").await?;
+        tx.forget_past(peer).await?;
         let gone = tx
             .execute(sqlx::query("DELETE FROM peers WHERE peer_id = ?").bind(peer.as_str()))
             .await?;
@@ -71,6 +73,11 @@ impl Store {
         };
         tx.commit().await?;
         let mut loaded = Loaded::from_rows(&rows, "peer_id", PeerRow::read);
+        // At an address is whoever is there now, not what it was before it moved to another key.
+        let is_there = |row: &PeerRow| row.reason != Some(Reason::KeySucceeded);
+        if !matches!(named, Named::Id(_)) && loaded.rows.iter().any(is_there) {
+            loaded.rows.retain(is_there);
+        }
         Ok(match (loaded.rows.len(), loaded.bad.is_empty()) {
             (0, true) => Lookup::None,
             (0, false) => Lookup::Bad(loaded.bad),
@@ -84,9 +91,10 @@ impl Tx {
     /// Inserts or updates a peer within a transaction.
     pub(super) async fn write_peer(&mut self, peer: &PeerRow) -> Result<(), StoreError> {
         let statement = sqlx::query(
-            "INSERT INTO peers (peer_id, key, address, pin, protocols, standing, reason, detail, first_seen, last_seen, lease_until)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            "INSERT INTO peers (peer_id, key, address, pin, protocols, standing, reason, detail, first_seen, last_seen, lease_until, since)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (peer_id) DO UPDATE SET
+                since = CASE WHEN standing = excluded.standing THEN coalesce(since, excluded.since) ELSE excluded.since END,
                 key = excluded.key, address = excluded.address, pin = excluded.pin, protocols = excluded.protocols,
                 standing = excluded.standing, reason = excluded.reason, detail = excluded.detail,
                 first_seen = min(first_seen, excluded.first_seen), last_seen = excluded.last_seen,
@@ -103,7 +111,8 @@ impl Tx {
             .bind(bounded(&peer.detail))
             .bind(micros(peer.first_seen))
             .bind(micros(peer.last_seen))
-            .bind(peer.lease_until.map(micros));
+            .bind(peer.lease_until.map(micros))
+            .bind(peer.since.map(micros));
         self.execute(statement).await.map(|_| ())
     }
 }

@@ -2,7 +2,7 @@
 
 use proto::{
     evidence::Evidence,
-    ids::{Nonce, PeerId},
+    ids::{Nonce, PeerId, ProbeId},
 };
 use sqlx::{Row, sqlite::SqliteRow};
 
@@ -54,6 +54,41 @@ impl Store {
         let sql = "SELECT *, lower(hex(probe_id)) AS id FROM probes WHERE peer_id = ?1 ORDER BY seq DESC LIMIT ?2";
         let rows = self.of_peer("probes", sql, peer, limit).await?;
         Ok(Loaded::from_rows(&rows, "id", ProbeRow::read))
+    }
+
+    /// The probes of a peer whose id begins with `prefix` (lower-case hexadecimal), newest first.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn probes_named(
+        &self,
+        peer: &PeerId,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Loaded<ProbeRow>, StoreError> {
+        let mut tx = self.read("probes-named").await?;
+        let statement = sqlx::query(
+            "SELECT *, lower(hex(probe_id)) AS id FROM probes
+            WHERE peer_id = ?1 AND substr(lower(hex(probe_id)), 1, length(?2)) = ?2 ORDER BY seq DESC LIMIT ?3",
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = tx.rows(statement.bind(peer.as_str()).bind(prefix).bind(limit)).await?;
+        tx.commit().await?;
+        Ok(Loaded::from_rows(&rows, "id", ProbeRow::read))
+    }
+
+    /// Whether another stored probe than `probe` has this nonce.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn nonce_in_another(&self, nonce: &Nonce, probe: &ProbeId) -> Result<bool, StoreError> {
+        let mut tx = self.read("nonce-in-another").await?;
+        let statement = sqlx::query("SELECT 1 FROM probes WHERE nonce = ?1 AND probe_id <> ?2")
+            .bind(nonce.as_bytes().as_slice())
+            .bind(probe.as_bytes().as_slice());
+        let found = tx.row(statement).await?.is_some();
+        tx.commit().await?;
+        Ok(found)
     }
 
     /// The evidence of the latest probes of a peer that have any, newest first. Whatever else is stored of them may be

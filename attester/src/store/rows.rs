@@ -36,6 +36,8 @@ pub struct PeerRow {
     pub reason: Option<Reason>,
     /// What was seen; cut at 160 characters.
     pub detail: String,
+    /// Since when it stands so. The store keeps the earlier time while the standing stays; unknown in files of old.
+    pub since: Option<Timestamp>,
     /// When it was first recorded. The store keeps the earliest.
     pub first_seen: Timestamp,
     /// When it was last heard of.
@@ -187,6 +189,7 @@ impl PeerRow {
             standing: fields.text("standing")?,
             reason: fields.reason()?,
             detail: fields.text("detail")?,
+            since: fields.optional("since")?.map(time).transpose()?,
             first_seen: fields.time("first_seen")?,
             last_seen: fields.time("last_seen")?,
             lease_until: fields.optional("lease_until")?.map(time).transpose()?,
@@ -256,12 +259,19 @@ impl RejectionRow {
 /// The columns of a row, each read as what it must be. Errors name the column.
 pub(super) struct Fields<'r>(&'r SqliteRow);
 
+impl<'r> Fields<'r> {
+    /// The columns of `row`.
+    pub(super) const fn of(row: &'r SqliteRow) -> Self {
+        Self(row)
+    }
+}
+
 impl Fields<'_> {
     fn text(&self, column: &'static str) -> Result<String, String> {
         self.0.try_get(column).map_err(|error| format!("{column}: {error}"))
     }
 
-    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, String> {
+    pub(super) fn bytes(&self, column: &'static str) -> Result<Vec<u8>, String> {
         self.0.try_get(column).map_err(|error| format!("{column}: {error}"))
     }
 
@@ -270,7 +280,7 @@ impl Fields<'_> {
         u64::try_from(number).map_err(|_| format!("{column}: {number} is negative"))
     }
 
-    fn time(&self, column: &'static str) -> Result<Timestamp, String> {
+    pub(super) fn time(&self, column: &'static str) -> Result<Timestamp, String> {
         self.number(column).map(Timestamp::from_micros)
     }
 
@@ -281,7 +291,7 @@ impl Fields<'_> {
         self.0.try_get(column).map_err(|error| format!("{column}: {error}"))
     }
 
-    fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, column: &'static str) -> Result<T, String> {
+    pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, column: &'static str) -> Result<T, String> {
         self.text(column)?.parse().map_err(|error| format!("{column}: {error}"))
     }
 

@@ -18,6 +18,7 @@ use super::*;
 use crate::model::{PhaseTimes, Reason, Route};
 
 mod opening;
+mod successions;
 
 fn state() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -36,6 +37,7 @@ fn peer(number: u8) -> PeerRow {
         standing: "probing".to_owned(),
         reason: Some(Reason::Goodput),
         detail: "1 KiB/s".to_owned(),
+        since: Some(Timestamp::from_secs(150)),
         first_seen: Timestamp::from_secs(100),
         last_seen: Timestamp::from_secs(200),
         lease_until: Some(Timestamp::from_micros(300_000_001)),
@@ -68,6 +70,16 @@ fn rejection(number: u64) -> RejectionRow {
         peer: number.is_multiple_of(2).then(|| peer(7).id),
         reason: Reason::PortSilent,
         detail: number.to_string(),
+    }
+}
+
+/// What a run forgot; each probe has 100 bytes of evidence.
+fn pruned(probes: u64, peers: u64) -> Pruned {
+    Pruned {
+        probes,
+        bytes: probes * 100,
+        peers,
+        more: false,
     }
 }
 
@@ -268,39 +280,27 @@ async fn pruning_keeps_what_leases_rest_on() {
 
     let keep = BTreeSet::from([probe(&one, 1).probe]);
     let few = Retention { per_peer: 3, ..all };
-    assert_eq!(
-        store.prune(now, &few, &keep).await.unwrap(),
-        Pruned { probes: 2, peers: 0 }
-    );
+    assert_eq!(store.prune(now, &few, &keep).await.unwrap(), pruned(2, 0));
     assert_eq!(ids(&store, &one).await, [6, 5, 4, 1]);
 
-    // 100 bytes each, newest first: 7, 6 and 5 fit.
+    // 100 bytes each: the kept 1 counts, and of the others the newest fit: 7, 6 and 5.
     let small = Retention {
-        total_bytes: 300,
+        total_bytes: 400,
         ..all
     };
-    assert_eq!(
-        store.prune(now, &small, &keep).await.unwrap(),
-        Pruned { probes: 1, peers: 0 }
-    );
+    assert_eq!(store.prune(now, &small, &keep).await.unwrap(), pruned(1, 0));
     assert_eq!(ids(&store, &one).await, [6, 5, 1]);
 
     let young = Retention {
         age: Duration::from_secs(4),
         ..all
     };
-    assert_eq!(
-        store.prune(now, &young, &keep).await.unwrap(),
-        Pruned { probes: 1, peers: 0 }
-    );
+    assert_eq!(store.prune(now, &young, &keep).await.unwrap(), pruned(1, 0));
     assert_eq!(ids(&store, &one).await, [6, 1]);
 
     // Peer 2 has no probe any more and was last seen at 200; peer 1 is as old, but a lease rests on its probe.
     let late = Timestamp::from_secs(1_000_000);
-    assert_eq!(
-        store.prune(late, &all, &keep).await.unwrap(),
-        Pruned { probes: 2, peers: 1 }
-    );
+    assert_eq!(store.prune(late, &all, &keep).await.unwrap(), pruned(2, 1));
     assert_eq!(store.peers().await.unwrap().rows, std::slice::from_ref(&one));
     assert_eq!(ids(&store, &one).await, [1]);
 }

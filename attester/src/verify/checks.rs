@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use proto::{
     ClaimError,
     checked::Signed,
-    claims::{
-        Announcement, Challenge, Claim, EvidenceKind, FlowEnd, Keyset, Observation, Receipt, Registration, Role,
-        Statement,
-    },
+    claims::{Announcement, Challenge, Claim, EvidenceKind, Keyset, Observation, Registration, Role},
     evidence::Evidence,
     ids::{Digest, Thumbprint},
     key::PublicKey,
@@ -16,14 +13,18 @@ use proto::{
     time::Timestamp,
 };
 
-use super::{Demands, Measured, Proof, Verified, same_host};
+use super::{
+    Demands, Measured, Proof, Trust, Verified,
+    account::{Account, Check, Look},
+    witnesses,
+};
 use crate::model::{Finding, Identity, Reason, Route};
 
 /// One probe's evidence and what the signed claims cannot say themselves.
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
-    /// The key that signs keysets.
-    pub root: &'a PublicKey,
+    /// The key that signs keysets, and the keys that do not count.
+    pub trust: &'a Trust,
     /// The signed claims.
     pub evidence: &'a Evidence,
     /// When the receipt arrived, on the attester's clock.
@@ -41,25 +42,38 @@ pub struct Case<'a> {
 /// # Errors
 /// The finding. Its reason's blame says whether it counts against the peer.
 pub fn verify(case: &Case<'_>) -> Result<Verified, Finding> {
-    let keyset = keyset(case)?;
-    let plan = Plan::open(case, &keyset)?;
-    let seen = observation(case, &keyset, &plan)?;
+    verify_telling(case, Some(case.nonce_seen), &mut Account::silent())
+}
+
+/// [`verify`], with an account of what each check compared. `nonce_seen` is `None` where nobody has looked: V6 is then taken
+/// as held.
+pub(super) fn verify_telling(
+    case: &Case<'_>,
+    nonce_seen: Option<bool>,
+    account: &mut Account,
+) -> Result<Verified, Finding> {
+    let keyset = account.check(Check::Keyset, |look| keyset(case, look))?;
+    let plan = Plan::open(case, &keyset, account)?;
+    let seen = account.check(Check::Observation, |look| observation(case, &keyset, &plan, look))?;
     let identity = Identity::of(&plan.registration).map_err(|error| own_fault(error.to_string()))?;
 
-    v0_pin(&identity, &seen)?;
-    let receipt = v1_receipt(case, &plan, &identity)?;
-    let statement = v2_statement(case, &keyset, &plan, &seen)?;
-    v3_bytes(&plan, &seen, &receipt)?;
-    v4_egress(&identity, &statement)?;
-    v5_times(case, &plan, &statement, &receipt)?;
-    if case.nonce_seen {
-        return Err(Reason::Replayed.into());
-    }
+    account.check(Check::V0, |look| witnesses::v0_pin(&identity, &seen, look))?;
+    let receipt = account.check(Check::V1, |look| witnesses::v1_receipt(case, &plan, &identity, look))?;
+    let statement = account.check(Check::V2, |look| {
+        witnesses::v2_statement(case, &keyset, &plan, &seen, look)
+    })?;
+    account.check(Check::V3, |look| witnesses::v3_bytes(&plan, &seen, &receipt, look))?;
+    account.check(Check::V4, |look| witnesses::v4_egress(&identity, &statement, look))?;
+    account.check(Check::V5, |look| {
+        witnesses::v5_times(case, &plan, &statement, &receipt, look)
+    })?;
+    account.check(Check::V6, |look| witnesses::v6_nonce(&plan, nonce_seen, look))?;
     let proof = Proof {
         probe: plan.challenge.probe,
         at: case.receipt_arrived,
     };
-    let goodput = v7_goodput(case, &plan, &seen)?.map(|rate| Measured { proof, rate });
+    let rate = account.check(Check::V7, |look| witnesses::v7_goodput(case, &plan, &seen, look))?;
+    let goodput = rate.map(|rate| Measured { proof, rate });
     let route = Route {
         path: seen.path,
         protocol: seen.protocol,
@@ -72,62 +86,87 @@ pub fn verify(case: &Case<'_>) -> Result<Verified, Finding> {
 }
 
 /// The claims that the attester itself made, and the registration that they rest on.
-struct Plan {
-    registration: Registration,
-    announcement: Announcement,
-    challenge: Challenge,
-    challenge_bytes: Vec<u8>,
-    attester: Thumbprint,
-    peer: Thumbprint,
+pub(super) struct Plan {
+    pub(super) registration: Registration,
+    pub(super) announcement: Announcement,
+    pub(super) challenge: Challenge,
+    pub(super) attester: Thumbprint,
+    pub(super) peer: Thumbprint,
+    request: Vec<u8>,
+    challenge_digest: Digest,
 }
 
 impl Plan {
     /// Opens them and checks that they belong together. What is wrong here is never the peer's fault.
-    fn open(case: &Case<'_>, keyset: &Keyset) -> Result<Self, Finding> {
-        let registration = signed::<Registration>(case, EvidenceKind::Registration)?
-            .verify_with_own_key()
-            .map_err(own_claim)?
-            .dangerously_at_any_time();
-        let signed_challenge = signed::<Challenge>(case, EvidenceKind::Challenge)?;
-        let (attester, challenge_digest) = (signed_challenge.key_id(), signed_challenge.digest());
-        let key = keyset
-            .key(Role::Attester, attester, case.receipt_arrived)
+    fn open(case: &Case<'_>, keyset: &Keyset, account: &mut Account) -> Result<Self, Finding> {
+        let registration = account.check(Check::Registration, |look| {
+            let signed = signed::<Registration>(case, EvidenceKind::Registration, look)?;
+            look.note("signed by", &signed.key_id());
+            let registration = signed
+                .verify_with_own_key()
+                .map_err(own_claim)?
+                .dangerously_at_any_time();
+            look.window(&registration);
+            look.note("address", &registration.address);
+            look.note("TLS key", &registration.pin);
+            Ok(registration)
+        })?;
+        let (challenge, key, challenge_digest) = account.check(Check::Challenge, |look| {
+            let signed = signed::<Challenge>(case, EvidenceKind::Challenge, look)?;
+            let digest = signed.digest();
+            let key = key_of(&signed, keyset, Role::Attester, case, look).map_err(own_claim)?;
+            let challenge = signed.verify(&key).map_err(own_claim)?.dangerously_at_any_time();
+            look.window(&challenge);
+            look.note("probe", &challenge.probe);
+            look.note("nonce", &challenge.nonce);
+            Ok((challenge, key, digest))
+        })?;
+        let attester = key.thumbprint();
+        let announcement = account.check(Check::Announcement, |look| {
+            let signed = signed::<Announcement>(case, EvidenceKind::Announcement, look)?;
+            look.equal("signed by", &signed.key_id(), &attester);
+            look.note("role", Role::Attester.as_str());
+            let announcement = signed.verify(&key).map_err(own_claim)?.dangerously_at_any_time();
+            look.window(&announcement);
+            look.note("destination", &announcement.destination);
+            Ok(announcement)
+        })?;
+        let challenge_bytes = case.evidence.claim(EvidenceKind::Challenge).unwrap_or_default();
+        let plan = Self {
+            request: probe::request(challenge_bytes, &announcement.destination),
+            peer: registration.subject,
+            registration,
+            announcement,
+            challenge,
+            attester,
+            challenge_digest,
+        };
+        account.check(Check::Together, |look| plan.belongs_together(case, keyset, look))?;
+        Ok(plan)
+    }
+
+    fn belongs_together(&self, case: &Case<'_>, keyset: &Keyset, look: &mut Look) -> Result<(), Finding> {
+        let (registration, announcement, challenge) = (&self.registration, &self.announcement, &self.challenge);
+        let latest = case.receipt_arrived.plus(case.demands.clock_tolerance);
+        let down = probe::ORIGIN_HEAD as u64 + challenge.body_length;
+        // Sessions outlive keys: the one of the welcome may not be the one of the challenge.
+        look.note("registered for", &registration.audience);
+        let registered = registration.issued_at.start();
+        case.trust
+            .key(keyset, Role::Attester, registration.audience, registered)
             .map_err(own_claim)?;
-        let challenge = signed_challenge
-            .verify(&key)
-            .map_err(own_claim)?
-            .dangerously_at_any_time();
-        let announcement = signed::<Announcement>(case, EvidenceKind::Announcement)?
-            .verify(&key)
-            .map_err(own_claim)?
-            .dangerously_at_any_time();
-        let peer = registration.subject;
-        let challenge_bytes = case
-            .evidence
-            .claim(EvidenceKind::Challenge)
-            .unwrap_or_default()
-            .to_vec();
-        let request = probe::request(&challenge_bytes, &announcement.destination);
-        let consistent = registration.issued_at.start() <= case.receipt_arrived.plus(case.demands.clock_tolerance)
-            && registration.audience == attester
-            && challenge.issuer == attester
-            && announcement.issuer == attester
-            && challenge.subject == peer
-            && announcement.subject == peer
-            && challenge.probe == announcement.probe
-            && announcement.challenge == challenge_digest
-            && challenge.audience == announcement.destination
-            && announcement.up == request.len() as u64
-            && announcement.down == probe::ORIGIN_HEAD as u64 + challenge.body_length;
+        let consistent = look.at_most("registered", &registration.issued_at.start(), &latest)
+            & look.equal("challenge issuer", &challenge.issuer, &self.attester)
+            & look.equal("announcement issuer", &announcement.issuer, &self.attester)
+            & look.equal("challenge subject", &challenge.subject, &self.peer)
+            & look.equal("announcement subject", &announcement.subject, &self.peer)
+            & look.equal("announced probe", &announcement.probe, &challenge.probe)
+            & look.equal("announced challenge", &announcement.challenge, &self.challenge_digest)
+            & look.equal("challenge audience", &challenge.audience, &announcement.destination)
+            & look.equal("announced bytes up", &announcement.up, &(self.request.len() as u64))
+            & look.equal("announced bytes down", &announcement.down, &down);
         if consistent {
-            Ok(Self {
-                registration,
-                announcement,
-                challenge,
-                challenge_bytes,
-                attester,
-                peer,
-            })
+            Ok(())
         } else {
             Err(own_fault(
                 "registration, announcement and challenge do not belong together",
@@ -136,201 +175,87 @@ impl Plan {
     }
 }
 
-fn keyset(case: &Case<'_>) -> Result<Keyset, Finding> {
-    signed::<Keyset>(case, EvidenceKind::Keyset)?
-        .verify(case.root)
-        .and_then(|keyset| keyset.at(case.receipt_arrived, case.demands.clock_tolerance))
-        .map_err(own_claim)
+fn keyset(case: &Case<'_>, look: &mut Look) -> Result<Keyset, Finding> {
+    let signed = signed::<Keyset>(case, EvidenceKind::Keyset, look)?;
+    look.equal("signed by the root", &signed.key_id(), &case.trust.root().thumbprint());
+    let timely = signed.verify(case.trust.root()).map_err(own_claim)?;
+    look.note("used at", &case.receipt_arrived);
+    let keyset = timely
+        .at(case.receipt_arrived, case.demands.clock_tolerance)
+        .map_err(own_claim)?;
+    look.window(&keyset);
+    look.note("keys", &(keyset.keys.len() as u64));
+    Ok(keyset)
 }
 
-fn observation(case: &Case<'_>, keyset: &Keyset, plan: &Plan) -> Result<Observation, Finding> {
-    let signed = signed::<Observation>(case, EvidenceKind::Observation)?;
-    let key = keyset
-        .key(Role::Prober, signed.key_id(), case.receipt_arrived)
-        .map_err(own_claim)?;
+fn observation(case: &Case<'_>, keyset: &Keyset, plan: &Plan, look: &mut Look) -> Result<Observation, Finding> {
+    let signed = signed::<Observation>(case, EvidenceKind::Observation, look)?;
     let signer = signed.key_id();
+    let key = key_of(&signed, keyset, Role::Prober, case, look).map_err(own_claim)?;
     let seen = signed.verify(&key).map_err(own_claim)?.dangerously_at_any_time();
-    let request = probe::request(&plan.challenge_bytes, &plan.announcement.destination);
-    let consistent = seen.issuer == signer
-        && seen.subject == plan.peer
-        && seen.audience == plan.attester
-        && seen.probe == plan.challenge.probe
-        && seen.nonce == plan.challenge.nonce
-        && seen.sent == plan.announcement.up
-        && seen.sent_digest == Digest::of(&request);
+    look.window(&seen);
+    look.note("path", seen.path.as_str());
+    look.note("protocol", seen.protocol.as_str());
+    let consistent = look.equal("issuer", &seen.issuer, &signer)
+        & look.equal("subject", &seen.subject, &plan.peer)
+        & look.equal("audience", &seen.audience, &plan.attester)
+        & look.equal("probe", &seen.probe, &plan.challenge.probe)
+        & look.equal("nonce", &seen.nonce, &plan.challenge.nonce);
     if !consistent {
         return Err(own_fault("the observation is of another probe"));
     }
-    match seen.received.cmp(&plan.announcement.down) {
-        std::cmp::Ordering::Less => Err(Reason::Truncated.into()),
-        std::cmp::Ordering::Greater => Err(Reason::Overlong.into()),
-        std::cmp::Ordering::Equal => Ok(seen),
+    // An exchange that broke off is told by what came back, before anything is said about what was sent.
+    let (received, announced) = (seen.received, plan.announcement.down);
+    if !look.equal("bytes received", &received, &announced) {
+        let reason = if received < announced {
+            Reason::Truncated
+        } else {
+            Reason::Overlong
+        };
+        return Err(Finding::new(reason, format!("{received} of {announced} bytes")));
     }
-}
-
-fn v0_pin(identity: &Identity, seen: &Observation) -> Result<(), Finding> {
-    if seen.address.0 != identity.address {
-        return Err(own_fault("the prober dialled another address than the registered one"));
-    }
-    if seen.pin == identity.pin {
-        Ok(())
+    let whole = look.equal("bytes sent", &seen.sent, &plan.announcement.up)
+        & look.equal("their SHA-256", &seen.sent_digest, &Digest::of(&plan.request));
+    if whole {
+        Ok(seen)
     } else {
-        Err(Reason::PinMismatch.into())
+        Err(own_fault("the observation is of another request"))
     }
 }
 
-fn v1_receipt(case: &Case<'_>, plan: &Plan, identity: &Identity) -> Result<Receipt, Finding> {
-    let bytes = case
-        .evidence
-        .claim(EvidenceKind::Receipt)
-        .ok_or(Reason::ReceiptMissing)?;
-    let receipt = Signed::<Receipt>::parse(bytes)
-        .and_then(|signed| signed.verify(&identity.key))
-        .map_err(|error| Finding::new(Reason::ReceiptSignature, chain(&error)))?
-        .at(case.receipt_arrived, case.demands.clock_tolerance)
-        .map_err(|error| Finding::new(Reason::ClockSkew, error.to_string()))?;
-    let mismatch = |what| Err(Finding::new(Reason::ReceiptMismatch, what));
-    if receipt.issuer != plan.peer || receipt.audience != plan.attester {
-        return mismatch("it names another peer or attester");
-    }
-    if receipt.probe != plan.challenge.probe {
-        return mismatch("it names another probe");
-    }
-    if receipt.nonce != plan.challenge.nonce {
-        return mismatch("it carries another nonce");
-    }
-    if receipt.destination != plan.announcement.destination {
-        return mismatch("it names another destination");
-    }
-    Ok(receipt)
+/// The key of `role` that is said to have signed, if the keyset lists it and it was valid when the receipt arrived.
+pub(super) fn key_of<T: Claim>(
+    signed: &Signed<T>,
+    keyset: &Keyset,
+    role: Role,
+    case: &Case<'_>,
+    look: &mut Look,
+) -> Result<PublicKey, ClaimError> {
+    look.note("signed by", &signed.key_id());
+    look.note("role", role.as_str());
+    case.trust.key(keyset, role, signed.key_id(), case.receipt_arrived)
 }
 
-fn v2_statement(case: &Case<'_>, keyset: &Keyset, plan: &Plan, seen: &Observation) -> Result<Statement, Finding> {
-    let bytes = case
-        .evidence
-        .claim(EvidenceKind::Statement)
-        .ok_or_else(|| Finding::new(Reason::StatementInvalid, "there is none"))?;
-    let invalid = |error: ClaimError| Finding::new(Reason::StatementInvalid, chain(&error));
-    let signed = Signed::<Statement>::parse(bytes).map_err(invalid)?;
-    let key = keyset
-        .key(Role::Origin, signed.key_id(), case.receipt_arrived)
-        .map_err(invalid)?;
-    let statement = signed
-        .verify(&key)
-        .map_err(invalid)?
-        .at(case.receipt_arrived, case.demands.clock_tolerance)
-        .map_err(|error| Finding::new(Reason::StatementReplayed, error.to_string()))?;
-    let challenge = &plan.challenge;
-    let this_probe = statement.nonce == challenge.nonce
-        && statement.probe == challenge.probe
-        && statement.subject == plan.peer
-        && statement.audience == plan.attester
-        && statement.challenge == plan.announcement.challenge
-        && statement.issuer == challenge.audience;
-    if !this_probe {
-        return Err(Reason::StatementReplayed.into());
-    }
-    if statement.body_length != challenge.body_length {
-        return Err(Finding::new(
-            Reason::OriginFailed,
-            "the origin answered with a body of another length",
-        ));
-    }
-    if statement.body_length != seen.body || statement.body_digest != seen.body_digest {
-        return Err(Reason::BodyAltered.into());
-    }
-    // The statement cannot sign the head that it stands in; but there is only one head that it may stand in.
-    let head = probe::answer_head(bytes, statement.body_length);
-    if head.is_none_or(|head| Digest::of(&head) != seen.head_digest) {
-        return Err(Finding::new(Reason::HeadAltered, "another head than the destination's"));
-    }
-    Ok(statement)
-}
-
-fn v3_bytes(plan: &Plan, seen: &Observation, receipt: &Receipt) -> Result<(), Finding> {
-    let differ = |what| Err(Finding::new(Reason::BytesDiffer, what));
-    if receipt.end == FlowEnd::Overrun {
-        return differ("the agent saw more bytes than were announced");
-    }
-    if (receipt.up, receipt.up_digest) != (seen.sent, seen.sent_digest) || receipt.up != plan.announcement.up {
-        return differ("the bytes up");
-    }
-    if (receipt.down, receipt.down_digest) != (seen.received, seen.received_digest) {
-        return differ("the bytes down");
-    }
-    Ok(())
-}
-
-fn v4_egress(identity: &Identity, statement: &Statement) -> Result<(), Finding> {
-    if same_host(identity.address.ip(), statement.source.0.ip()) {
-        Ok(())
-    } else {
-        Err(Reason::Egress.into())
-    }
-}
-
-fn v5_times(case: &Case<'_>, plan: &Plan, statement: &Statement, receipt: &Receipt) -> Result<(), Finding> {
-    let (start, end) = plan.announcement.window();
-    let (start, end) = (start.start(), end.start());
-    if case.receipt_arrived >= end {
-        return Err(Reason::ReceiptLate.into());
-    }
-    if case.receipt_arrived < start {
-        return Err(own_fault(
-            "the receipt arrived before its window: the attester's clock jumped",
-        ));
-    }
-    let tolerance = case.demands.clock_tolerance;
-    if statement.arrived < start.minus(tolerance) || statement.arrived >= end.plus(tolerance) {
-        return Err(Finding::new(Reason::OriginFailed, "the origin's clock is off"));
-    }
-    let opened = receipt.opened.shifted(case.clock_offset);
-    let closed = receipt.closed.shifted(case.clock_offset);
-    let in_order = start.minus(tolerance) <= opened
-        && opened <= closed.plus(tolerance)
-        && closed <= case.receipt_arrived.plus(tolerance);
-    if in_order {
-        Ok(())
-    } else {
-        Err(Reason::ClockSkew.into())
-    }
-}
-
-fn v7_goodput(case: &Case<'_>, plan: &Plan, seen: &Observation) -> Result<Option<u64>, Finding> {
-    if plan.challenge.body_length < case.demands.goodput_body {
-        return Ok(None);
-    }
-    let rate = seen
-        .goodput()
-        .ok_or_else(|| own_fault("the observation of a measurement lacks its times"))?;
-    if rate >= case.demands.goodput_floor {
-        return Ok(Some(rate));
-    }
-    let seen = format!(
-        "{} KiB/s, at least {} KiB/s are needed",
-        rate >> 10,
-        case.demands.goodput_floor >> 10
-    );
-    Err(Finding::new(Reason::Goodput, seen))
-}
-
-fn signed<T: Claim>(case: &Case<'_>, kind: EvidenceKind) -> Result<Signed<T>, Finding> {
-    let bytes = case
-        .evidence
-        .claim(kind)
-        .ok_or_else(|| own_fault(format!("the {kind} is missing")))?;
+fn signed<T: Claim>(case: &Case<'_>, kind: EvidenceKind, look: &mut Look) -> Result<Signed<T>, Finding> {
+    let Some(bytes) = case.evidence.claim(kind) else {
+        look.missing(kind);
+        return Err(own_fault(format!("the {kind} is missing")));
+    };
     Signed::parse(bytes).map_err(own_claim)
 }
 
-fn own_claim(error: ClaimError) -> Finding {
-    own_fault(chain(&error))
+pub(super) fn own_claim(error: ClaimError) -> Finding {
+    match error {
+        ClaimError::Revoked { .. } => Finding::new(Reason::KeyRevoked, error.to_string()),
+        _ => own_fault(chain(&error)),
+    }
 }
 
-fn own_fault(detail: impl AsRef<str>) -> Finding {
+pub(super) fn own_fault(detail: impl AsRef<str>) -> Finding {
     Finding::new(Reason::EvidenceInvalid, detail)
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

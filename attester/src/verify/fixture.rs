@@ -13,7 +13,7 @@ use proto::{
     time::{Seconds, Timestamp},
 };
 
-use super::{Case, Demands, Verified, verify};
+use super::{Case, Demands, Trust, Verified, verify};
 use crate::model::Finding;
 
 /// The claims of one probe, open for a test to bend before they are signed.
@@ -137,6 +137,7 @@ impl Probe {
                 entry(Role::Origin, &key(3)),
                 entry(Role::Prober, &key(4)),
             ],
+            revoked: vec![],
         };
         sign(&keyset, &self.root).unwrap()
     }
@@ -242,6 +243,11 @@ impl Probe {
 
     /// The same with the attester's verdict that it was proved.
     pub(crate) fn with_verdict(&self, lease: u64) -> Evidence {
+        self.concluded(Outcome::Proved, "", "verified", lease)
+    }
+
+    /// The same with any verdict, which stands for `lease` seconds.
+    pub(crate) fn concluded(&self, outcome: Outcome, reason: &str, standing: &str, lease: u64) -> Evidence {
         let mut evidence = self.evidence();
         let verdict = Verdict {
             issuer: self.attester.public().thumbprint(),
@@ -249,12 +255,12 @@ impl Probe {
             expires: Seconds::new(self.arrived.seconds().as_u64() + lease),
             issued_at: self.arrived.seconds(),
             probe: self.challenge.probe,
-            outcome: Outcome::Proved,
-            reason: String::new(),
+            outcome,
+            reason: reason.to_owned(),
             remedy: String::new(),
-            standing: "verified".to_owned(),
+            standing: standing.to_owned(),
             evidence: evidence.digests(),
-            receipt_arrived: Some(self.arrived),
+            receipt_arrived: (!self.without_receipt).then_some(self.arrived),
             clock_offset: 0,
         };
         evidence.verdict = Some(Blob(sign(&verdict, &self.attester).unwrap()));
@@ -268,7 +274,7 @@ impl Probe {
     pub(crate) fn check_evidence(&self, evidence: &Evidence, root: &PublicKey) -> Result<Verified, Finding> {
         let (receipt_arrived, nonce_seen, demands) = (self.arrived, self.nonce_seen, Demands::default());
         verify(&Case {
-            root,
+            trust: &Trust::of_root(*root),
             evidence,
             receipt_arrived,
             clock_offset: 0,

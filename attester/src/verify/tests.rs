@@ -187,7 +187,7 @@ fn ipv6_peers_leave_from_their_network() {
 #[test]
 fn stored_evidence_proves_again_and_nothing_else_does() {
     let probe = Probe::honest();
-    let root = key(1).public();
+    let root = Trust::of_root(key(1).public());
     let good = probe.with_verdict(300).encode().unwrap();
     let again = recheck(&good, &root, Demands::default()).unwrap();
     assert_eq!(again.proof.unwrap().identity().key, probe.peer.public());
@@ -199,7 +199,7 @@ fn stored_evidence_proves_again_and_nothing_else_does() {
         let finding: Result<_, Finding> = recheck(&bad, &root, Demands::default());
         assert!(finding.is_err(), "byte {index}");
     }
-    assert!(recheck(&good, &key(9).public(), Demands::default()).is_err());
+    assert!(recheck(&good, &Trust::of_root(key(9).public()), Demands::default()).is_err());
     let without = probe.evidence().encode().unwrap();
     assert_eq!(
         recheck(&without, &root, Demands::default()).unwrap_err().reason,

@@ -1,6 +1,11 @@
 //! `peer-agent init`: a commented configuration file and an identity key, for a volunteer to look through.
 
-use std::{fs::OpenOptions, io::Write, net::SocketAddr, path::Path};
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use peer_agent::{Identity, give::is_public};
@@ -48,6 +53,11 @@ pub(super) fn init(args: &Init) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A configuration file is there already.
+#[derive(Debug, thiserror::Error)]
+#[error("{} exists and is not overwritten: edit it, or choose another file with --config", .0.display())]
+pub(super) struct Exists(PathBuf);
+
 fn missing(args: &Init) -> Vec<&'static str> {
     let given = [
         ("attesters", !args.attester.is_empty()),
@@ -68,10 +78,7 @@ fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = match options.open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            anyhow::bail!(
-                "{} exists and is not overwritten: edit it, or choose another file with --config",
-                path.display()
-            )
+            return Err(Exists(path.to_owned()).into());
         }
         opened => opened.with_context(|| format!("cannot write {}", path.display()))?,
     };

@@ -7,7 +7,7 @@ use peer_agent::{Agent, Tap, give::Give};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use super::{Run, report::Report, settings::Settings};
+use super::{Run, colour::is_coloured, report::Report, settings::Settings};
 
 /// Runs until SIGTERM or Ctrl-C: then says goodbye, lets requests in progress finish, and returns.
 pub(super) fn run(args: &Run) -> anyhow::Result<()> {
@@ -16,6 +16,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(is_coloured(&io::stderr()))
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -8,6 +8,9 @@ use serde::Deserialize;
 
 use super::problem::{FileError, Problem};
 
+mod review;
+mod risk;
+
 /// A configuration file's contents.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,18 +24,49 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads a file and looks for mistakes.
+    /// Reads a file that has no mistakes.
     pub(super) fn load(path: &Path) -> Result<Self, FileError> {
-        let (file, folder) = (path.to_owned(), path.parent().unwrap_or(Path::new("")));
-        let text = std::fs::read_to_string(path).map_err(|source| FileError::Read {
-            path: file.clone(),
-            source,
-        })?;
-        Self::parse(&text, folder).map_err(|problem| FileError::Mistake { path: file, problem })
+        let review = Self::look_at(path)?;
+        let problems = review.mistakes;
+        review.settings.ok_or_else(|| FileError::Mistakes {
+            path: path.to_owned(),
+            problems,
+        })
     }
 
-    pub(super) fn parse(text: &str, folder: &Path) -> Result<Self, Problem> {
-        let mut settings: Self = toml::from_str(text).map_err(|error| Problem::found(text, &error))?;
+    /// Reads a file, and tells everything that is wrong or risky in it.
+    pub(super) fn look_at(path: &Path) -> Result<Review, FileError> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let text = std::fs::read_to_string(path).map_err(|source| FileError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self::review(&text, folder))
+    }
+
+    pub(super) fn review(text: &str, folder: &Path) -> Review {
+        match Self::parse(text, folder) {
+            Ok(settings) => Review {
+                risks: risk::risks(text, &settings),
+                settings: Some(settings),
+                mistakes: Vec::new(),
+            },
+            Err(mistakes) => Review {
+                settings: None,
+                mistakes,
+                risks: Vec::new(),
+            },
+        }
+    }
+
+    pub(super) fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Problem>> {
+        let mistakes = review::mistakes(text);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        // What each key has not, all of them together have not either.
+        let whole = |error: toml::de::Error| vec![Problem::syntax(text, &error)];
+        let mut settings: Self = toml::from_str(text).map_err(whole)?;
         settings.folder = folder.to_owned();
         settings.give.state = folder.join(&settings.give.state);
         // A server on one address of several serves, dials and registers from that one, or the attester would see another.
@@ -40,8 +74,13 @@ impl Settings {
         let only = Some(listen).filter(|ip| !ip.is_unspecified());
         settings.give.bind = settings.give.bind.or(only);
         settings.agent.bind = settings.agent.bind.or(settings.give.bind);
-        settings.check(text)?;
+        settings.check(text).map_err(|problem| vec![problem])?;
         Ok(settings)
+    }
+
+    /// Where clients reach this peer.
+    pub(super) const fn address(&self) -> std::net::SocketAddr {
+        self.agent.address
     }
 
     /// The agent's settings, with what only the server knows.
@@ -53,15 +92,13 @@ impl Settings {
         }
     }
 
+    /// The identity's key file.
+    pub(super) fn identity(&self) -> PathBuf {
+        self.folder.join(&self.agent.identity)
+    }
+
     fn check(&self, text: &str) -> Result<(), Problem> {
-        self.give.check().map_err(|error| {
-            let key = match &error {
-                give::ConfigError::Zero(limit) => format!("give.limits.{limit}"),
-                give::ConfigError::ProxyHost(_) => "give.proxy_host".to_owned(),
-                give::ConfigError::Token => "give.token".to_owned(),
-            };
-            Problem::at_key(text, &key, error.to_string())
-        })?;
+        check_give(text, &self.give)?;
         // The pin is not known before the server has its key, and nothing here depends on it.
         self.agent(Pin::from_bytes([0; 32])).check().map_err(|error| {
             let key = match &error {
@@ -76,108 +113,28 @@ impl Settings {
     }
 }
 
+/// What was found in a configuration file.
+pub(super) struct Review {
+    /// The settings; `None` when they cannot be used.
+    pub(super) settings: Option<Settings>,
+    /// What keeps them from being used, by line.
+    pub(super) mistakes: Vec<Problem>,
+    /// What is allowed, but should be meant, by line.
+    pub(super) risks: Vec<Problem>,
+}
+
+/// Looks for server settings that cannot work.
+fn check_give(text: &str, give: &give::Config) -> Result<(), Problem> {
+    give.check().map_err(|error| {
+        let key = match &error {
+            give::ConfigError::Zero(limit) => format!("give.limits.{limit}"),
+            give::ConfigError::ProxyHost(_) => "give.proxy_host".to_owned(),
+            give::ConfigError::Token => "give.token".to_owned(),
+        };
+        Problem::at_key(text, &key, error.to_string())
+    })
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"# A comment.
-[agent]
-attesters = ["attester.example:7443"]
-root = "ed25519:rkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7toseadnapn5oa"
-address = "203.0.113.7:443"
-
-[give]
-listen = "0.0.0.0:443"
-token = "sesame"
-
-[give.limits]
-gap = 0.035
-"#;
-
-    fn parse(text: &str) -> Result<Settings, Problem> {
-        Settings::parse(text, Path::new("/etc/peer"))
-    }
-
-    #[test]
-    fn paths_start_from_the_files_folder_and_the_token_goes_to_both() {
-        let settings = parse(GOOD).unwrap();
-        assert_eq!(settings.give.state, Path::new("/etc/peer/."));
-        let agent = settings.agent(Pin::from_bytes([1; 32]));
-        assert_eq!(agent.connect_token.as_deref(), Some("sesame"));
-        assert!(matches!(&agent.identity, peer_agent::Identity::File(path) if path == Path::new("/etc/peer/peer.key")));
-        assert_eq!((agent.bind, settings.give.bind), (None, None));
-    }
-
-    #[test]
-    fn a_server_on_one_address_does_everything_from_it() {
-        let settings = parse(&GOOD.replace("0.0.0.0", "127.77.1.1")).unwrap();
-        let bind = Some("127.77.1.1".parse().unwrap());
-        assert_eq!(
-            (settings.give.bind, settings.agent(Pin::from_bytes([1; 32])).bind),
-            (bind, bind)
-        );
-    }
-
-    /// A mistake is a change of the good text; told must be its line, its key and a word of the cure.
-    #[test]
-    fn every_mistake_is_told_with_its_line_its_key_and_what_would_be_right() {
-        let cases: &[(&str, &str, usize, &str, &str)] = &[
-            ("[agent]", "[agent", 2, "", ""),
-            ("[agent]", "[agents]", 2, "agents", "agent"),
-            ("attesters =", "attester =", 3, "agent.attester", "attesters"),
-            (
-                "attesters = [\"attester.example:7443\"]",
-                "",
-                2,
-                "agent.attesters",
-                "attester.example:7443",
-            ),
-            ("[\"attester.example:7443\"]", "[]", 3, "agent.attesters", "host:port"),
-            (
-                "[\"attester.example:7443\"]",
-                "\"attester.example:7443\"",
-                3,
-                "agent.attesters",
-                "attesters = [",
-            ),
-            (
-                "attester.example:7443",
-                "attester.example",
-                3,
-                "agent.attesters",
-                "host:port",
-            ),
-            ("ed25519:rk", "ed25519:", 4, "agent.root", "ed25519:"),
-            ("root = ", "#root = ", 2, "agent.root", "root = \"ed25519:"),
-            ("\"ed25519:rk", "7 #", 4, "agent.root", "string"),
-            ("203.0.113.7:443", "203.0.113.7", 5, "agent.address", "203.0.113.7:443"),
-            ("203.0.113.7:443", "0.0.0.0:443", 5, "agent.address", "public"),
-            ("address = ", "bind = \"::1\"\naddress = ", 5, "agent.bind", "IPv6"),
-            (
-                "listen = \"0.0.0.0:443\"",
-                "listen = 443",
-                8,
-                "give.listen",
-                "0.0.0.0:443",
-            ),
-            ("sesame", "open sesame", 9, "give.token", "visible"),
-            ("gap = 0.035", "gap = 0", 12, "give.limits.gap", "zero"),
-            ("gap = 0.035", "gab = 1", 12, "give.limits.gab", "gap"),
-            ("gap = 0.035", "gap = 1\ngap = 1", 13, "gap", "duplicate"),
-        ];
-        for (good, bad, line, key, word) in cases {
-            let text = GOOD.replacen(good, bad, 1);
-            assert_ne!(text, GOOD, "{good}");
-            let problem = parse(&text).unwrap_err();
-            assert_eq!((problem.line, problem.key.as_str()), (*line, *key), "{bad}: {problem}");
-            assert!(problem.what.contains(word), "{bad}: {problem}");
-            assert!(!problem.to_string().contains("sesame"), "{problem}");
-        }
-        let empty = parse("").unwrap_err().to_string();
-        assert!(
-            empty.starts_with("line 1, key agent: it is missing") && empty.contains("init"),
-            "{empty}"
-        );
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io};
 
-use proto::{ClaimError, version};
+use proto::{ClaimError, time::Seconds, version};
 
 use crate::config::Endpoint;
 
@@ -27,6 +27,12 @@ pub(crate) enum SessionError {
     Open { endpoint: Endpoint, detail: String },
     #[error("the attester's keyset is not to be believed")]
     Keyset(#[source] ClaimError),
+    #[error(
+        "the attester sent a keyset of second {issued_at}, older than the one of second {newest} that it sent before"
+    )]
+    OldKeyset { issued_at: Seconds, newest: Seconds },
+    #[error("the attester has revoked the key that this session began with: the session starts again")]
+    Revoked,
     #[error("the attester's welcome is not to be believed")]
     Welcome(#[source] ClaimError),
     #[error("something relays the connection between this peer and the attester: their channel bindings differ")]
@@ -57,6 +63,8 @@ pub(crate) enum SessionError {
     Ended,
     #[error("the session broke: {0}")]
     Broken(String),
+    #[error("a newer session of this peer's key took this one's place: another agent uses the same identity file")]
+    Replaced,
     #[error("the attester does not read what the agent sends")]
     Stalled,
     #[error("this machine's clock was set, or the machine slept: the session starts again")]
@@ -75,6 +83,8 @@ impl SessionError {
             Self::Open { .. } => "open",
             Self::Keyset(ClaimError::Version { .. }) | Self::Version { .. } => "version",
             Self::Keyset(_) => "keyset",
+            Self::OldKeyset { .. } => "keyset-old",
+            Self::Revoked => "key-revoked",
             Self::Welcome(_) => "welcome",
             Self::Relay => "relay",
             Self::Registration(_) => "registration",
@@ -87,6 +97,7 @@ impl SessionError {
             Self::Unexpected { .. } => "unexpected",
             Self::Ended => "ended",
             Self::Broken(_) => "broken",
+            Self::Replaced => "replaced",
             Self::Stalled => "stalled",
             Self::ClockJump => "clock-jump",
         }
@@ -119,8 +130,14 @@ impl SessionError {
             Self::Tls { .. } => Some("something in between may intercept connections"),
             Self::Keyset(ClaimError::Version { .. }) => None,
             Self::Keyset(_) => Some("check this machine's clock, and the attester's root key in the settings"),
+            Self::OldKeyset { .. } => Some(
+                "somebody replays it, or the attester lost its newer one: its operator signs another with `attester keys sign`",
+            ),
             Self::Relay => Some("check which endpoint is set, and what intercepts connections"),
             Self::Version { .. } => Some("update this program"),
+            Self::Replaced => {
+                Some("run one agent only, or give the other an identity of its own (`peer-agent init` makes one)")
+            }
             _ => None,
         }
     }
@@ -186,6 +203,11 @@ mod tests {
                 claim: "keyset",
                 found: 2,
             }),
+            Error::OldKeyset {
+                issued_at: Seconds::new(1),
+                newest: Seconds::new(2),
+            },
+            Error::Revoked,
             Error::Welcome(ClaimError::WrongKey),
             Error::Relay,
             Error::Version { offered: vec![2] },
@@ -198,6 +220,7 @@ mod tests {
             Error::Unexpected { message: "", state: "" },
             Error::Ended,
             Error::Broken(String::new()),
+            Error::Replaced,
             Error::Stalled,
             Error::ClockJump,
         ];
@@ -208,7 +231,8 @@ mod tests {
                 Error::TimedOut { .. } | Error::Open { .. } | Error::Keyset(_) | Error::Welcome(_) | Error::Relay => {}
                 Error::Version { .. } | Error::Registration(_) | Error::OtherPeer | Error::Announcement(_) => {}
                 Error::Receipt(_) | Error::Verdict(_) | Error::Misaddressed { .. } | Error::Unexpected { .. } => {}
-                Error::Ended | Error::Broken(_) | Error::Stalled | Error::ClockJump | Error::Rejected { .. } => {}
+                Error::Ended | Error::Broken(_) | Error::Replaced | Error::Stalled | Error::ClockJump => {}
+                Error::Rejected { .. } | Error::OldKeyset { .. } | Error::Revoked => {}
             }
         }
         all

@@ -11,7 +11,7 @@ use tokio::{
     sync::mpsc::{self, error::TrySendError},
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::{
     Driver, Wish,
@@ -29,7 +29,7 @@ pub(super) async fn run(driver: &mut Driver, channel: Channel, endpoint: Endpoin
         binding,
         tasks,
     } = channel;
-    let machine = Machine::new(driver.profile.clone(), binding);
+    let machine = Machine::remembering(driver.profile.clone(), binding, driver.remembered.newest());
     let live = Live {
         driver,
         outbound,
@@ -123,6 +123,8 @@ impl Live<'_> {
                 }
                 return Ok(Some(Input::Armed(probe, outcome)));
             }
+            Effect::Believed(trust) => self.driver.remembered.note(&trust),
+            Effect::Revoked => return Err(SessionError::Revoked),
             Effect::Welcomed => {
                 metrics.sessions.add_one();
                 let rejected = self.driver.rejected;
@@ -220,6 +222,7 @@ fn received(message: Result<Option<ToAgent>, Status>) -> Result<ToAgent, Session
     match message {
         Ok(Some(message)) => Ok(message),
         Ok(None) => Err(SessionError::Ended),
+        Err(status) if status.code() == Code::Aborted => Err(SessionError::Replaced),
         Err(status) => Err(SessionError::Broken(status_text(&status))),
     }
 }

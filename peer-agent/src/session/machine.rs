@@ -7,9 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use proto::{
     ClaimError,
-    attest::{Ack, Goodbye, Receipt as ReceiptMessage, Register, Registered, goodbye, to_agent, to_attester},
+    attest::{self, Ack, Goodbye, Receipt as ReceiptMessage, Register, Registered, goodbye, to_agent, to_attester},
     checked::sign,
-    claims::{Announcement, KeyBytes, Receipt, Registration, Verdict, Welcome},
+    claims::{Announcement, Chain, KeyBytes, Receipt, Registration, Verdict, Welcome},
     ids::{ChannelBinding, ProbeId, Thumbprint},
     key::PublicKey,
     time::{Seconds, Timestamp},
@@ -18,6 +18,7 @@ use proto::{
 
 use super::{Profile, error::SessionError};
 use crate::{
+    remembered::Newest,
     standing::{State, plain},
     tap::ledger::{Expectation, Finished},
     trust::{LEEWAY, Trust, within},
@@ -43,6 +44,8 @@ pub(crate) enum Machine {
 pub(crate) struct Session {
     pub(crate) profile: Arc<Profile>,
     pub(crate) binding: ChannelBinding,
+    /// The newest keyset that was ever believed: no older one is.
+    pub(crate) newest: Option<Newest>,
 }
 
 /// What holds from the welcome on.
@@ -50,6 +53,8 @@ pub(crate) struct Session {
 pub(crate) struct Established {
     session: Session,
     trust: Arc<Trust>,
+    /// The key that signed the welcome.
+    attester: Thumbprint,
     /// Microseconds to add to this machine's clock to get the attester's.
     clock_offset: i64,
 }
@@ -77,6 +82,10 @@ pub(crate) enum Effect {
         expectation: Box<Expectation>,
         window: Duration,
     },
+    /// This keyset is believed, and is the newest.
+    Believed(Arc<Trust>),
+    /// The key that this session began with is revoked: it ends.
+    Revoked,
     /// The welcome holds.
     Welcomed,
     /// The attester registered the peer under this name.
@@ -103,13 +112,24 @@ type Step = Result<(Machine, Vec<Effect>), SessionError>;
 impl Machine {
     /// The state of a connection that has just been made.
     pub(crate) const fn new(profile: Arc<Profile>, binding: ChannelBinding) -> Self {
-        Self::AwaitKeyset(Session { profile, binding })
+        Self::remembering(profile, binding, None)
+    }
+
+    /// The same for an agent that has believed a keyset before.
+    pub(crate) const fn remembering(profile: Arc<Profile>, binding: ChannelBinding, newest: Option<Newest>) -> Self {
+        Self::AwaitKeyset(Session {
+            profile,
+            binding,
+            newest,
+        })
     }
 
     /// The next state, and what is to be done. `now` is this machine's own clock. An error ends the session.
     pub(crate) fn step(self, input: Input, now: Timestamp) -> Step {
         match (self, input) {
             (machine, Input::Message(Some(message))) => machine.receive(message, now),
+            // After the goodbye nothing is wrong any more: the attester had not read it yet.
+            (Self::Ended, Input::Message(None)) => Ok((Self::Ended, vec![])),
             (machine, Input::Message(None)) => Err(machine.unexpected("an empty message")),
             (Self::Registering(_) | Self::Registered(_), Input::Goodbye(reason)) => {
                 let goodbye = Goodbye { reason: reason.into() };
@@ -119,6 +139,12 @@ impl Machine {
             (Self::Registered(established), Input::Armed(probe, outcome)) => {
                 let refusal = outcome.err().unwrap_or_default();
                 Ok((Self::Registered(established), vec![ack(probe, refusal)]))
+            }
+            // Nobody would believe a receipt for an attester key that was revoked meanwhile.
+            (Self::Registered(established), Input::Flow(finished))
+                if established.trust.revokes(finished.flow.expectation.announcement.issuer) =>
+            {
+                Ok((Self::Registered(established), vec![]))
             }
             (Self::Registered(established), Input::Flow(finished)) => {
                 let receipt = to_attester::Message::Receipt(established.receipt(&finished, now)?);
@@ -139,20 +165,19 @@ impl Machine {
 
         match (self, message) {
             (Self::AwaitKeyset(session), Message::Keyset(bytes)) => {
-                let trust = Trust::open(&bytes, &session.profile.root, now).map_err(SessionError::Keyset)?;
-                Ok((Self::AwaitWelcome(session, Arc::new(trust)), vec![]))
+                let trust = session.first_keyset(&bytes, now)?;
+                let believed = vec![Effect::Believed(Arc::clone(&trust))];
+                Ok((Self::AwaitWelcome(session, trust), believed))
             }
             (Self::AwaitWelcome(session, trust), Message::Welcome(bytes)) => session.welcome(trust, &bytes, now),
             (Self::AwaitWelcome(session, trust), Message::Keyset(bytes)) => {
-                let trust = renewed(trust, &bytes, &session.profile.root, now)?;
-                Ok((Self::AwaitWelcome(session, trust), vec![]))
+                let (trust, believed) = renewed(trust, &bytes, &session.profile.root, now)?;
+                Ok((Self::AwaitWelcome(session, trust), believed))
             }
             (Self::Registering(established), Message::Keyset(bytes)) => {
-                Ok((Self::Registering(established.renew(&bytes, now)?), vec![]))
+                established.renew(&bytes, now, Self::Registering)
             }
-            (Self::Registered(established), Message::Keyset(bytes)) => {
-                Ok((Self::Registered(established.renew(&bytes, now)?), vec![]))
-            }
+            (Self::Registered(established), Message::Keyset(bytes)) => established.renew(&bytes, now, Self::Registered),
             (Self::Registering(established), Message::Registered(registered)) => established.registered(registered),
             (Self::Registering(_) | Self::Registered(_), Message::Rejected(rejected)) => Err(SessionError::Rejected {
                 code: plain(&rejected.code, 64),
@@ -192,6 +217,18 @@ impl Session {
         self.profile.key.public().thumbprint()
     }
 
+    /// The keyset that all else rests on: one that is older than a known one may list a key that was revoked since.
+    fn first_keyset(&self, bytes: &[u8], now: Timestamp) -> Result<Arc<Trust>, SessionError> {
+        let trust = Trust::open(bytes, &self.profile.root, now).map_err(SessionError::Keyset)?;
+        match self.newest {
+            Some(newest) if !newest.allows(&trust) => Err(SessionError::OldKeyset {
+                issued_at: trust.issued_at(),
+                newest: newest.issued_at,
+            }),
+            _ => Ok(Arc::new(trust)),
+        }
+    }
+
     /// Checks the welcome and answers with the registration.
     ///
     /// The welcome's freshness is proven by its channel binding, which no earlier connection had: its window is therefore
@@ -219,6 +256,7 @@ impl Session {
         let established = Established {
             session: self,
             trust,
+            attester,
             clock_offset,
         };
         Ok((
@@ -253,9 +291,19 @@ impl Session {
             .as_ref()
             .map(|token| token.0.clone())
             .unwrap_or_default();
+        let chain = Chain::verify(profile.successions.clone(), &profile.key.public());
+        // Expired ones would be refused; the attester knows them, or has been away for too long.
+        let presented = chain
+            .map_err(SessionError::Registration)?
+            .presentable(welcome.server_time);
+        let successions = presented.into_iter().map(|link| attest::Succession {
+            by_old: link.pair.by_old.into(),
+            by_new: link.pair.by_new.into(),
+        });
         Ok(Register {
             registration,
             connect_token,
+            successions: successions.collect(),
         })
     }
 }
@@ -354,21 +402,31 @@ impl Established {
         Ok(ReceiptMessage { receipt })
     }
 
-    fn renew(self, bytes: &[u8], now: Timestamp) -> Result<Self, SessionError> {
+    /// Follows a keyset. A session that a revoked key has begun is with whoever has that key.
+    fn renew(self, bytes: &[u8], now: Timestamp, same: fn(Self) -> Machine) -> Step {
         let time = self.attester_time(now);
-        let trust = renewed(self.trust, bytes, &self.session.profile.root, time)?;
-        Ok(Self { trust, ..self })
+        let (trust, mut effects) = renewed(self.trust, bytes, &self.session.profile.root, time)?;
+        if trust.revokes(self.attester) {
+            effects.push(Effect::Revoked);
+            return Ok((Machine::Ended, effects));
+        }
+        Ok((same(Self { trust, ..self }), effects))
     }
 }
 
-/// The later of two keysets.
-fn renewed(trust: Arc<Trust>, bytes: &[u8], root: &PublicKey, now: Timestamp) -> Result<Arc<Trust>, SessionError> {
+/// The later of two keysets, and that it is the new one.
+fn renewed(
+    trust: Arc<Trust>,
+    bytes: &[u8],
+    root: &PublicKey,
+    now: Timestamp,
+) -> Result<(Arc<Trust>, Vec<Effect>), SessionError> {
     let new = Trust::open(bytes, root, now).map_err(SessionError::Keyset)?;
-    Ok(if new.issued_at() > trust.issued_at() {
-        Arc::new(new)
-    } else {
-        trust
-    })
+    if new.issued_at() <= trust.issued_at() {
+        return Ok((trust, vec![]));
+    }
+    let new = Arc::new(new);
+    Ok((Arc::clone(&new), vec![Effect::Believed(new)]))
 }
 
 /// The answer to an announcement: armed, or why not.

@@ -1,9 +1,9 @@
-//! keyset: the root says which keys are valid now.
+//! keyset: the root says which keys are valid now, and which never were, or are not any more.
 
 use super::{Claim, KeyBytes, claim_map, text_enum};
 use crate::{
     error::ClaimError,
-    ids::Thumbprint,
+    ids::{Digest, Thumbprint},
     key::PublicKey,
     time::{Seconds, Timestamp},
 };
@@ -21,6 +21,8 @@ claim_map! {
         6 => issued_at: Seconds,
         /// The keys, at most [`Keyset::MAX_KEYS`].
         -65537 => keys: Vec<KeyEntry>,
+        /// Keys that do not count, at most [`Keyset::MAX_REVOKED`], by ascending key id; left out when there are none.
+        -65538 => revoked: Vec<Revoked>,
     }
 }
 
@@ -38,6 +40,39 @@ claim_map! {
     }
 }
 
+claim_map! {
+    /// A key that does not count, or not any more, whatever another keyset says of it.
+    #[derive(Copy)]
+    pub struct Revoked {
+        /// The key id: SHA-256 of the key.
+        1 => key: Digest,
+        /// First second at which it does not count; 0 when it never did.
+        2 => since: Seconds,
+    }
+}
+
+impl Revoked {
+    /// Whether this is about the key of this thumbprint.
+    pub fn is_of(&self, key_id: Thumbprint) -> bool {
+        self.key.as_bytes() == key_id.as_bytes()
+    }
+
+    /// Refuses a key of `role` that one of `list` revokes as of `at`.
+    ///
+    /// # Errors
+    /// [`ClaimError::Revoked`].
+    pub fn refuse(list: &[Self], role: Role, key_id: Thumbprint, at: Timestamp) -> Result<(), ClaimError> {
+        match list.iter().find(|revoked| revoked.is_of(key_id)) {
+            Some(revoked) if revoked.since <= at.seconds() => Err(ClaimError::Revoked {
+                role: role.as_str(),
+                key: key_id,
+                since: revoked.since,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 text_enum! {
     /// What a key of the keyset may sign.
     pub enum Role {
@@ -52,15 +87,30 @@ text_enum! {
 
 impl super::Entry for Role {}
 
+/// Left out when empty, so that a list without entries is not in canonical form.
+impl super::Entry for Vec<Revoked> {
+    fn is_present(&self) -> bool {
+        !self.is_empty()
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self::new())
+    }
+}
+
 impl Keyset {
     /// The most keys that one keyset may list; keeps the claim under 4 KiB.
     pub const MAX_KEYS: usize = 24;
+    /// The most keys that one keyset may revoke; keeps the claim under 4 KiB.
+    pub const MAX_REVOKED: usize = 24;
 
-    /// The key of `role` with thumbprint `key_id`, if its own window contains `at`.
+    /// The key of `role` with thumbprint `key_id`, if its own window contains `at` and it is not revoked as of then.
     ///
     /// # Errors
-    /// [`ClaimError::UnknownKey`] when it is not listed for the role at that time.
+    /// [`ClaimError::Revoked`] when it does not count at that time any more, [`ClaimError::UnknownKey`] when it is not
+    /// listed for the role at that time.
     pub fn key(&self, role: Role, key_id: Thumbprint, at: Timestamp) -> Result<PublicKey, ClaimError> {
+        Revoked::refuse(&self.revoked, role, key_id, at)?;
         let now = at.seconds();
         self.keys
             .iter()
@@ -68,6 +118,14 @@ impl Keyset {
             .filter_map(|entry| PublicKey::from_bytes(&entry.key.0).ok())
             .find(|key| key.thumbprint() == key_id)
             .ok_or(ClaimError::UnknownKey { role: role.as_str() })
+    }
+
+    /// Since when the key of this thumbprint does not count, if this keyset revokes it.
+    pub fn revoked_since(&self, key_id: Thumbprint) -> Option<Seconds> {
+        self.revoked
+            .iter()
+            .find(|revoked| revoked.is_of(key_id))
+            .map(|revoked| revoked.since)
     }
 }
 
@@ -90,6 +148,17 @@ impl Claim for Keyset {
         {
             return Err("a key is weak or no Ed25519 key");
         }
+        if self.revoked.len() > Self::MAX_REVOKED {
+            return Err("a keyset revokes at most 24 keys");
+        }
+        // One spelling for one set, and no key twice.
+        if !self.revoked.is_sorted_by(|left, right| left.key < right.key) {
+            return Err("revoked keys are in ascending order of their key ids");
+        }
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;

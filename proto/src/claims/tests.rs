@@ -143,6 +143,7 @@ fn keys_of_a_keyset_have_a_role_and_a_window() {
             entry(Role::Attester, 1, 1_000, 1_500),
             entry(Role::Origin, 4, 1_000, 2_000),
         ],
+        revoked: vec![],
     };
     let bytes = sign(&keyset, &key(9)).unwrap();
     let keyset = Signed::<Keyset>::parse(&bytes)

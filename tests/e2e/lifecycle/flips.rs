@@ -9,6 +9,7 @@ use attester::{
     records::Desired,
     run::restore::{Terms, life_of},
     store::Store,
+    verify::Trust,
     zone::{self, Shown, ZonePlan},
 };
 use proto::time::{Clock, Timestamp};
@@ -25,7 +26,7 @@ pub(super) async fn none_is_restored(config: &Path, root: &str) -> anyhow::Resul
     let case = Case {
         store: Store::open(&config.state_file()).await?,
         terms: Terms {
-            root: root.parse()?,
+            trust: Trust::of_root(root.parse()?),
             demands: policy.demands,
             rules: policy.rules,
         },

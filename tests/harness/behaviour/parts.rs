@@ -118,6 +118,14 @@ pub(crate) enum Lie {
     StaleSession,
     /// Its registration has another channel binding.
     OtherBinding,
+    /// It signs by itself that another's identity is given to it.
+    ForgedSuccession,
+    /// The succession that it presents is between other keys.
+    OthersSuccession,
+    /// Its identity was moved to another key of its own.
+    LeftKey,
+    /// The identity that it is given was given to another key of its own before.
+    SecondSuccessor,
     /// It does not acknowledge.
     NoAck,
     /// It refuses.
@@ -230,6 +238,10 @@ impl Behaviour {
             Self::RegistersWeakKey => rogue(Lie::WeakKey),
             Self::RegistersStale => rogue(Lie::StaleSession),
             Self::RegistersRelayed => rogue(Lie::OtherBinding),
+            Self::ForgesSuccession => rogue(Lie::ForgedSuccession),
+            Self::PresentsOthersSuccession => rogue(Lie::OthersSuccession),
+            Self::ReturnsWithOldKey => rogue(Lie::LeftKey),
+            Self::SucceedsTwice => rogue(Lie::SecondSuccessor),
             Self::ClaimsAnotherAddress => Parts {
                 agency: Agency::Elsewhere,
                 ..honest

@@ -116,6 +116,7 @@ impl Plan {
             protocols: self.parts.protocols(),
             connect_token: self.parts.token.filter(|_| self.parts.tells_token).map(str::to_owned),
             bind: Some(self.address.ip()),
+            keyset: Some(self.folder.join("peer.keyset")),
             backoff: Backoff {
                 base: Duration::from_millis(100),
                 cap: Duration::from_secs(1),

@@ -11,8 +11,13 @@ use proto::{
 use super::{Carried, Rogue, now};
 
 /// A true registration.
-pub(super) fn registration(rogue: &Rogue, welcome: &Welcome, binding: ChannelBinding) -> Registration {
-    let key = rogue.key.public();
+pub(super) fn registration(
+    rogue: &Rogue,
+    key: &SigningKey,
+    welcome: &Welcome,
+    binding: ChannelBinding,
+) -> Registration {
+    let key = key.public();
     let issued_at = welcome.server_time.seconds();
     Registration {
         issuer: key.thumbprint(),

@@ -62,6 +62,7 @@ func TestGet(t *testing.T) {
 			{"-proxy", secured, "-tls"},
 			{"-proxy", secured, "-tls", "-buffer"},
 			{"-proxy", secured, "-tls", "-headers", "-repeat", "3"},
+			{"-proxy", secured, "-tls", "-repeat", "3", "-parallel", "2"},
 			{"-proxy", secured, "-tls", "-headers", "-buffer", "-host", "other.test"},
 		} {
 			results, err := get(t, append(flags, "-url", fmt.Sprintf("%s/%d", site.URL, length))...)

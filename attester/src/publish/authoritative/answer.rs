@@ -7,6 +7,8 @@ use hickory_proto::{
 };
 use rand::Rng;
 
+use crate::metrics::Rcode;
+
 use super::{
     question::{self, AskersEdns, Question},
     served::{Kind, Lookup, Node, Served, Set},
@@ -25,6 +27,16 @@ pub enum Transport {
 /// answer (replying to those could start two servers off against each other).
 #[must_use]
 pub fn answer(message: &[u8], transport: Transport, served: &Served, rng: &mut impl Rng) -> Option<Vec<u8>> {
+    answered(message, transport, served, rng).map(|(bytes, _)| bytes)
+}
+
+/// The same, with the answer's response code.
+pub(super) fn answered(
+    message: &[u8],
+    transport: Transport,
+    served: &Served,
+    rng: &mut impl Rng,
+) -> Option<(Vec<u8>, Rcode)> {
     let mut decoder = BinDecoder::new(message);
     let header = Header::read(&mut decoder).ok()?;
     if header.metadata.message_type != MessageType::Query {
@@ -48,7 +60,21 @@ pub fn answer(message: &[u8], transport: Transport, served: &Served, rng: &mut i
             }
         }
     }
-    encode(reply, limit)
+    let code = rcode(reply.metadata.response_code);
+    Some((encode(reply, limit)?, code))
+}
+
+fn rcode(code: ResponseCode) -> Rcode {
+    match code {
+        ResponseCode::NoError => Rcode::NoError,
+        ResponseCode::FormErr => Rcode::FormErr,
+        ResponseCode::ServFail => Rcode::ServFail,
+        ResponseCode::NXDomain => Rcode::NxDomain,
+        ResponseCode::NotImp => Rcode::NotImp,
+        ResponseCode::Refused => Rcode::Refused,
+        ResponseCode::BADVERS => Rcode::BadVers,
+        _ => Rcode::Other,
+    }
 }
 
 fn fill(reply: &mut Message, asked: &Query, transport: Transport, served: &Served, rng: &mut impl Rng) {

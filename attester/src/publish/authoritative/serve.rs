@@ -12,8 +12,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
+use crate::metrics::{self, Metrics, Rcode};
+
 use super::{
-    answer::{Transport, answer},
+    answer::{Transport, answered},
     served::Served,
 };
 
@@ -24,13 +26,29 @@ pub(super) struct Limits {
     pub(super) idle: Duration,
 }
 
+/// What questions are answered from, and counted in.
+#[derive(Clone)]
+pub(super) struct Questions {
+    pub(super) served: watch::Receiver<Arc<Served>>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Questions {
+    fn answer(&self, question: &[u8], transport: Transport, rng: &mut StdRng) -> Option<Vec<u8>> {
+        let state = self.served.borrow().clone();
+        let reply = answered(question, transport, &state, rng);
+        let over = match transport {
+            Transport::Udp => metrics::Transport::Udp,
+            Transport::Tcp => metrics::Transport::Tcp,
+        };
+        let code = reply.as_ref().map_or(Rcode::Unanswered, |(_, code)| *code);
+        self.metrics.dns_query(over, code);
+        reply.map(|(bytes, _)| bytes)
+    }
+}
+
 /// Answers datagrams, one after the other: finding an answer takes microseconds and never waits.
-pub(super) async fn udp(
-    socket: UdpSocket,
-    served: watch::Receiver<Arc<Served>>,
-    mut rng: StdRng,
-    token: CancellationToken,
-) {
+pub(super) async fn udp(socket: UdpSocket, questions: Questions, mut rng: StdRng, token: CancellationToken) {
     let mut buffer = vec![0; MAX_QUESTION];
     loop {
         let received = tokio::select! {
@@ -46,8 +64,7 @@ pub(super) async fn udp(
                 continue;
             }
         };
-        let state = served.borrow().clone();
-        if let Some(reply) = answer(&buffer[..length], Transport::Udp, &state, &mut rng) {
+        if let Some(reply) = questions.answer(&buffer[..length], Transport::Udp, &mut rng) {
             let sent = tokio::select! {
                 () = token.cancelled() => return,
                 sent = socket.send_to(&reply, asker) => sent,
@@ -62,7 +79,7 @@ pub(super) async fn udp(
 /// Accepts connections and serves each in a task of its own, until the token is cancelled and all have ended.
 pub(super) async fn tcp(
     listener: TcpListener,
-    served: watch::Receiver<Arc<Served>>,
+    questions: Questions,
     limits: Limits,
     mut rng: StdRng,
     token: CancellationToken,
@@ -84,9 +101,9 @@ pub(super) async fn tcp(
                     debug!("a DNS connection was closed at once: all are in use");
                     continue;
                 };
-                let (served, rng, token) = (served.clone(), StdRng::from_rng(&mut rng), token.clone());
+                let (questions, rng, token) = (questions.clone(), StdRng::from_rng(&mut rng), token.clone());
                 connections.spawn(async move {
-                    let serving = serve_connection(stream, served, limits.idle, rng);
+                    let serving = serve_connection(stream, questions, limits.idle, rng);
                     if let Some(Err(error)) = token.run_until_cancelled(serving).await {
                         debug!(%error, "a DNS connection ended early");
                     }
@@ -103,7 +120,7 @@ pub(super) async fn tcp(
 /// Questions and answers in turn, each after its length (RFC 7766 section 8), until the asker closes.
 async fn serve_connection(
     mut stream: TcpStream,
-    served: watch::Receiver<Arc<Served>>,
+    questions: Questions,
     idle: Duration,
     mut rng: StdRng,
 ) -> io::Result<()> {
@@ -112,8 +129,7 @@ async fn serve_connection(
         let Some(question) = timeout(idle, read_question(&mut stream)).await?? else {
             return Ok(());
         };
-        let state = served.borrow().clone();
-        let Some(reply) = answer(&question, Transport::Tcp, &state, &mut rng) else {
+        let Some(reply) = questions.answer(&question, Transport::Tcp, &mut rng) else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a question"));
         };
         let length = u16::try_from(reply.len()).map_err(io::Error::other)?;

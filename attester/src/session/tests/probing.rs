@@ -97,6 +97,8 @@ async fn tickets_of_an_ended_session_end_and_say_whose_doing_it_was() {
     );
     drop(agent);
     assert_eq!(acked.acked(soon()).await.unwrap_err().reason, Reason::AckMissing);
+    // It may be asked again, and says the same.
+    assert_eq!(acked.acked(soon()).await.unwrap_err().reason, Reason::AckMissing);
     assert_eq!(
         receipt.receipt(soon()).await.unwrap_err().reason,
         Reason::ReceiptMissing
@@ -132,5 +134,35 @@ async fn a_session_has_eight_probes_announced_at_most_each_once() {
     assert_eq!(announce(8).unwrap_err().reason, Reason::AttesterFailed);
     drop(first);
     let _again = announce(0).unwrap();
+    rig.stop().await;
+}
+
+/// No agent gets a claim before the keyset that lists its key.
+#[tokio::test]
+async fn the_newest_keyset_goes_before_what_its_keys_may_have_signed() {
+    use to_agent::Message::{Announcement, Keyset, Verdict};
+
+    let mut rig = Rig::start().await;
+    let (mut agent, handle) = rig.registered(5).await;
+    let bytes = |text: &'static [u8]| Bytes::from_static(text);
+    // It was sent with the welcome.
+    handle.send_keyset().unwrap();
+    handle.send_verdict(b"one".to_vec()).unwrap();
+    assert_eq!(agent.hear().await, Verdict(bytes(b"one")));
+
+    rig.hand_out(b"second");
+    let _ticket = handle.announce(ProbeId::from_bytes([1; 16]), b"two".to_vec()).unwrap();
+    handle.send_keyset().unwrap();
+    handle.send_verdict(b"three".to_vec()).unwrap();
+    assert_eq!(agent.hear().await, Keyset(bytes(b"second")));
+    assert_eq!(agent.hear().await, Announcement(bytes(b"two")));
+    assert_eq!(agent.hear().await, Verdict(bytes(b"three")));
+
+    rig.hand_out(b"third");
+    handle.send_keyset().unwrap();
+    handle.send_keyset().unwrap();
+    handle.send_verdict(b"four".to_vec()).unwrap();
+    assert_eq!(agent.hear().await, Keyset(bytes(b"third")));
+    assert_eq!(agent.hear().await, Verdict(bytes(b"four")));
     rig.stop().await;
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proto::{
     attest::{goodbye, to_agent},
     checked::sign,
-    claims::Registration,
+    claims::{Registration, Succession},
     ids::{Address, ChannelBinding, Nonce, ProbeId},
     time::{Seconds, Timestamp},
 };
@@ -114,6 +114,34 @@ async fn each_broken_rule_is_told_to_the_agent_and_to_the_core() {
     agent.register_raw(b"no claim at all".to_vec()).await;
     assert_eq!(agent.rejected().await.code, Reason::RegistrationInvalid.code());
     assert!(matches!(rig.event().await, SessionEvent::Rejected { peer: None, .. }));
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn successions_come_with_the_registration_and_must_hold() {
+    let mut rig = Rig::start().await;
+    let pair = |old, new| Succession::sign_pair(&peer_key(old), &peer_key(new), Timestamp::from_secs(NOW)).unwrap();
+    let mut agent = Agent::connect(rig.address).await;
+    let raw = sign(&agent.registration(5), &peer_key(5)).unwrap();
+    agent.register_with(raw, vec![pair(3, 4), pair(4, 5)]).await;
+    let register = rig.register_event().await;
+    let olds: Vec<_> = register.chain.iter().map(|link| link.old).collect();
+    assert_eq!(olds, [peer_key(3).public(), peer_key(4).public()]);
+    register.answer.send(Err(Reason::KeySucceeded.into())).unwrap();
+    let rejected = agent.rejected().await;
+    assert_eq!((rejected.code.as_str(), rejected.retry), ("key-succeeded", false));
+
+    // Someone else's, whole or in part; all that fits into a message and more than may be.
+    for successions in [vec![pair(3, 4)], vec![pair(5, 3)], vec![pair(3, 5); 12]] {
+        let mut agent = Agent::connect(rig.address).await;
+        let raw = sign(&agent.registration(5), &peer_key(5)).unwrap();
+        agent.register_with(raw, successions).await;
+        assert_eq!(agent.rejected().await.code, Reason::SuccessionInvalid.code());
+        let SessionEvent::Rejected { peer: Some(peer), .. } = rig.event().await else {
+            panic!("not told")
+        };
+        assert_eq!(peer, peer_key(5).public().peer_id());
+    }
     rig.stop().await;
 }
 

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use proto::{
     attest::{
-        Ack, Goodbye, Receipt, Register as RegisterMessage, Rejected, ToAgent, ToAttester,
+        Ack, Goodbye, Receipt, Register as RegisterMessage, Rejected, Succession, ToAgent, ToAttester,
         peer_verification_client::PeerVerificationClient, to_agent, to_attester::Message,
     },
     checked::{Signed, sign},
-    claims::{KeyBytes, Protocol, Protocols, Registration, Welcome},
+    claims::{KeyBytes, Protocol, Protocols, Registration, SuccessionPair, Welcome},
     ids::{Address, ChannelBinding, PeerId, Pin, ProbeId},
     key::SigningKey,
     time::{Clock, Seconds, Timestamp},
@@ -58,6 +58,7 @@ pub(super) struct Rig {
     pub(super) clock: Clock,
     pub(super) events: mpsc::Receiver<SessionEvent>,
     pub(super) token: CancellationToken,
+    handed_out: watch::Sender<Arc<SessionKeys>>,
     running: JoinHandle<()>,
 }
 
@@ -81,7 +82,7 @@ impl Rig {
             attester,
         };
         let clock = Clock::manual(Timestamp::from_secs(NOW));
-        let (_, keys) = watch::channel(Arc::new(keys));
+        let (handed_out, keys) = watch::channel(Arc::new(keys));
         let (server, events) = SessionServer::bind(&config, keys, clock.clone(), StdRng::seed_from_u64(1))
             .await
             .unwrap();
@@ -93,8 +94,18 @@ impl Rig {
             clock,
             events,
             token,
+            handed_out,
             running,
         }
+    }
+
+    /// Gives the server another keyset, and says nothing to the sessions.
+    pub(super) fn hand_out(&self, keyset: &'static [u8]) {
+        let keys = self.handed_out.borrow().clone();
+        self.handed_out.send_replace(Arc::new(SessionKeys {
+            keyset: Bytes::from_static(keyset),
+            attester: keys.attester.clone(),
+        }));
     }
 
     pub(super) async fn event(&mut self) -> SessionEvent {
@@ -206,9 +217,19 @@ impl Agent {
     }
 
     pub(super) async fn register_raw(&self, raw: Vec<u8>) {
+        self.register_with(raw, Vec::new()).await;
+    }
+
+    /// Registers, and says how the identity came to its key.
+    pub(super) async fn register_with(&self, raw: Vec<u8>, successions: Vec<SuccessionPair>) {
+        let message = |pair: SuccessionPair| Succession {
+            by_old: pair.by_old.into(),
+            by_new: pair.by_new.into(),
+        };
         self.tell(Message::Register(RegisterMessage {
             registration: raw.into(),
             connect_token: String::new(),
+            successions: successions.into_iter().map(message).collect(),
         }))
         .await;
     }

@@ -38,7 +38,7 @@ async fn two_attesters_do_not_share_a_file_but_readers_do() {
 #[tokio::test]
 async fn other_schemas_and_other_files_are_refused() {
     let (folder, path) = state();
-    let known = 1;
+    let known = super::super::open::known();
     Store::open(&path).await.unwrap().close().await;
     tamper(
         &path,

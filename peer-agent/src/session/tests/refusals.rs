@@ -1,5 +1,7 @@
 //! What an agent does not accept, what is not accepted of it, and how it tells.
 
+use proto::claims::Succession;
+
 use super::*;
 
 #[tokio::test]
@@ -51,6 +53,34 @@ async fn a_rejection_that_stands_is_not_tried_again_before_the_cap() {
         (driver.standing.borrow().state, driver.failures),
         (State::Connecting, 3)
     );
+}
+
+#[tokio::test]
+async fn a_session_that_a_newer_one_replaced_is_told_and_not_fought_for() {
+    let mut server = Server::start().await;
+    let settings = config(&[server.address]);
+    let backoff = Backoff {
+        cap: Duration::from_secs(3600),
+        ..settings.backoff
+    };
+    let agent = start(AgentConfig { backoff, ..settings });
+    let session = server.registered().await;
+    state(&agent, State::Registered).await;
+    session
+        .fail(tonic::Status::aborted("a newer session of the same key is there"))
+        .await;
+    let replaced = standing(&agent, |standing| standing.reason.as_deref() == Some("replaced")).await;
+    assert_eq!(replaced.state, State::Connecting);
+    let remedy = replaced.remedy.unwrap();
+    assert!(
+        remedy.contains("another agent uses the same identity file") && remedy.contains("init"),
+        "{remedy}"
+    );
+    agent.stop().await;
+
+    let mut driver = driver(config(&["127.0.0.1:1".parse().unwrap()]));
+    driver.config.backoff.cap = Duration::from_secs(60);
+    assert_eq!(driver.failed(&SessionError::Replaced), Duration::from_secs(60));
 }
 
 #[tokio::test]
@@ -119,6 +149,17 @@ async fn an_unbelievable_keyset_is_told_with_what_to_check() {
 async fn an_agent_needs_settings_that_work() {
     let message = |config| Agent::start(config, StdRng::seed_from_u64(7)).unwrap_err().to_string();
     assert!(message(config(&[])).contains("attesters"));
+    let nowhere = || config(&["127.0.0.1:1".parse().unwrap()]);
+    let others = AgentConfig {
+        successions: vec![Succession::sign_pair(&peer(), &samples::stranger(), NOW).unwrap()],
+        ..nowhere()
+    };
+    assert!(message(others).contains("not those of this identity"));
+    let own = AgentConfig {
+        successions: vec![Succession::sign_pair(&samples::stranger(), &peer(), NOW).unwrap()],
+        ..nowhere()
+    };
+    start(own).stop().await;
 }
 
 #[test]
@@ -141,8 +182,10 @@ fn driver(config: AgentConfig) -> Driver {
         pin: config.pin,
         connect_token: None,
         software: String::new(),
+        successions: Vec::new(),
     };
     Driver {
+        remembered: crate::remembered::Remembered::open(None, &config.root).unwrap(),
         profile: Arc::new(profile),
         config,
         tap,
@@ -154,5 +197,6 @@ fn driver(config: AgentConfig) -> Driver {
         failures: 0,
         rejected: false,
         turn: 0,
+        _held: None,
     }
 }

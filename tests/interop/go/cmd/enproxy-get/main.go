@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/getlantern/enproxy"
@@ -34,10 +35,11 @@ func main() {
 	flag.BoolVar(&o.headers, "headers", false, "name tunnel and destination in headers, as in 2014, instead of in the path")
 	flag.StringVar(&o.url, "url", "", "what to fetch")
 	flag.StringVar(&o.post, "post", "", "post this `file` there instead of getting")
-	flag.IntVar(&o.repeat, "repeat", 1, "fetch it `n` times, one after the other")
+	flag.IntVar(&o.repeat, "repeat", 1, "fetch it `n` times")
+	flag.IntVar(&o.parallel, "parallel", 1, "keep `n` of these requests under way at a time")
 	flag.DurationVar(&o.timeout, "timeout", 30*time.Second, "give up on a request after this `duration`")
 	flag.Parse()
-	if o.proxy == "" || o.url == "" || o.repeat < 1 || flag.NArg() > 0 {
+	if o.proxy == "" || o.url == "" || o.repeat < 1 || o.parallel < 1 || flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "usage: enproxy-get -proxy IP:PORT -url URL [flags]; see -help")
 		os.Exit(2)
 	}
@@ -45,8 +47,7 @@ func main() {
 	golog.SetOutputs(io.Discard, io.Discard)
 
 	out, ok := json.NewEncoder(os.Stdout), true
-	for i := 0; i < o.repeat; i++ {
-		result := o.getInTime()
+	for result := range o.getAll() {
 		ok = ok && result.ok()
 		if err := out.Encode(result); err != nil {
 			fmt.Fprintln(os.Stderr, "enproxy-get:", err)
@@ -61,7 +62,7 @@ func main() {
 type options struct {
 	proxy, host, url, post string
 	tls, buffer, headers   bool
-	repeat                 int
+	repeat, parallel       int
 	timeout                time.Duration
 }
 
@@ -80,6 +81,30 @@ type result struct {
 }
 
 func (r result) ok() bool { return r.Error == "" && r.Status >= 200 && r.Status < 300 }
+
+// Results come in the order in which they are there.
+func (o options) getAll() <-chan result {
+	turns, results := make(chan struct{}), make(chan result)
+	var workers sync.WaitGroup
+	for i := 0; i < o.parallel; i++ {
+		workers.Add(1)
+		go func() {
+			defer workers.Done()
+			for range turns {
+				results <- o.getInTime()
+			}
+		}()
+	}
+	go func() {
+		for i := 0; i < o.repeat; i++ {
+			turns <- struct{}{}
+		}
+		close(turns)
+		workers.Wait()
+		close(results)
+	}()
+	return results
+}
 
 // The package's connections have no deadlines, so the time limit has to be kept from outside.
 func (o options) getInTime() result {

@@ -1,0 +1,243 @@
+//! `attester evidence verify`: offline, from a file and the root's public key.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use proto::{checked::Signed, claims::Challenge, evidence::Evidence, key::PublicKey};
+
+use super::{
+    super::{Failure, show, with_state},
+    judge::{Terms, judge},
+    progress::Progress,
+    told,
+};
+use crate::{
+    config::Config,
+    store::{Store, StoreError},
+    verify::{Demands, Trust},
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(in crate::cli) struct Verify {
+    /// The evidence files; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The root's public key, as ed25519:… or as the file that holds it (root.pub)
+    #[arg(long, value_name = "KEY", value_parser = root_key)]
+    root: PublicKey,
+    /// The operator's newest keyset (keyset.cose): what rests on a key that it revokes does not count
+    #[arg(long, value_name = "FILE")]
+    keyset: Option<PathBuf>,
+    /// The evidence must be about this peer: its id, its own name or its public key
+    #[arg(long, value_name = "PEER", value_parser = peer)]
+    peer: Option<String>,
+    /// An attester's state file, in which V6 looks for the nonce in other probes
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    state: Option<PathBuf>,
+    /// An attester's configuration: its state file is looked into, and its goodput demands are taken
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["goodput_body", "goodput_floor"])]
+    config: Option<PathBuf>,
+    /// V7: bodies of this length or longer are measurements, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = Demands::default().goodput_body)]
+    goodput_body: u64,
+    /// V7: the least throughput, in bytes a second
+    #[arg(long, value_name = "BYTES", default_value_t = Demands::default().goodput_floor)]
+    goodput_floor: u64,
+    /// One JSON object a file instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found in all files.
+#[derive(Default)]
+struct Found {
+    text: String,
+    rows: Vec<told::Row>,
+    unread: Vec<String>,
+    code: u8,
+}
+
+impl Verify {
+    pub(super) fn run(&self) -> Result<ExitCode, Failure> {
+        let (state, demands) = self.state_and_demands()?;
+        let terms = Terms {
+            trust: self.trust()?,
+            demands,
+            peer: self.peer.clone(),
+        };
+        let found = match &state {
+            Some(state) => with_state(state, async |store| self.judge_all(&terms, Some(store)).await)?,
+            None => {
+                let runtime = tokio::runtime::Builder::new_current_thread().build();
+                let runtime = runtime.map_err(|source| Failure::state("the program's runtime cannot start", source))?;
+                let found = runtime.block_on(self.judge_all(&terms, None));
+                found.map_err(|source| Failure::State { source: source.into() })?
+            }
+        };
+        if found.rows.is_empty() {
+            show::print(&found.text)?;
+        } else {
+            show::print(&told::in_short(found.rows))?;
+        }
+        for unread in &found.unread {
+            eprintln!("attester: {unread}");
+        }
+        Ok(ExitCode::from(found.code))
+    }
+
+    async fn judge_all(&self, terms: &Terms, store: Option<&Store>) -> Result<Found, StoreError> {
+        let progress = Progress::of("checking", self.files.len());
+        let mut found = Found::default();
+        for path in &self.files {
+            let name = show::plain(path);
+            let code = match read(path) {
+                Ok(bytes) => {
+                    let seen = nonce_seen(store, &bytes).await?;
+                    let judged = judge(&bytes, terms, seen);
+                    match (self.json, self.files.len()) {
+                        (true, _) => found.text += &show::lines(&[told::object(&name, &judged)]),
+                        (false, 1) => found.text += &told::at_length(&name, &judged),
+                        (false, _) => found.rows.push(told::row(&name, &judged)),
+                    }
+                    judged.code()
+                }
+                Err(error) => {
+                    let why = format!("{error:#}");
+                    if self.json {
+                        found.text += &show::lines(&[told::unreadable(&name, &why)]);
+                    }
+                    found.unread.push(format!("{name} {why}"));
+                    UNREADABLE
+                }
+            };
+            found.code = worse(found.code, code);
+            progress.step();
+        }
+        Ok(found)
+    }
+
+    fn trust(&self) -> Result<Trust, Failure> {
+        let Some(path) = &self.keyset else {
+            return Ok(Trust::of_root(self.root));
+        };
+        let name = show::plain(path);
+        let bytes = read(path).map_err(|error| Failure::State {
+            source: anyhow!("the keyset {name} {error:#}"),
+        })?;
+        Trust::with_keyset(self.root, &bytes)
+            .with_context(|| format!("{name} is no keyset of this root"))
+            .map_err(|source| Failure::State { source })
+    }
+
+    fn state_and_demands(&self) -> Result<(Option<PathBuf>, Demands), Failure> {
+        let flags = Demands {
+            goodput_body: self.goodput_body,
+            goodput_floor: self.goodput_floor,
+            ..Demands::default()
+        };
+        let Some(path) = &self.config else {
+            return Ok((self.state.clone(), flags));
+        };
+        let config = Config::load(path).map_err(Failure::config)?;
+        Ok((Some(config.state_file()), crate::app::policy(&config).demands))
+    }
+}
+
+/// Whether the nonce in the file's challenge is another probe's as well; `None` when nobody can look. Nothing of the file is
+/// checked yet: if it is not what it seems, it fails for that.
+async fn nonce_seen(store: Option<&Store>, bytes: &[u8]) -> Result<Option<bool>, StoreError> {
+    let challenge = Evidence::decode(bytes).ok().and_then(|evidence| evidence.challenge);
+    let signed = challenge.and_then(|blob| Signed::<Challenge>::parse(&blob.0).ok());
+    match (store, signed) {
+        (Some(store), Some(signed)) => {
+            let challenge = signed.dangerously_unverified();
+            store
+                .nonce_in_another(&challenge.nonce, &challenge.probe)
+                .await
+                .map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Reads a file, one byte more than evidence can have at most: what is longer is refused without being read.
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let most = Evidence::MAX_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        io::stdin().lock().take(most).read_to_end(&mut bytes)?;
+        return Ok(bytes);
+    }
+    let file = File::open(path).context("cannot be opened")?;
+    if file.metadata().is_ok_and(|about| about.is_dir()) {
+        return Err(anyhow!("is a folder: name the files in it"));
+    }
+    file.take(most).read_to_end(&mut bytes).context("cannot be read")?;
+    Ok(bytes)
+}
+
+/// A root key as people have it at hand.
+fn root_key(text: &str) -> Result<PublicKey, String> {
+    if text.starts_with("ed25519:") {
+        return text.parse().map_err(|error| format!("{error}"));
+    }
+    let mut found = String::new();
+    let read = File::open(text).and_then(|file| file.take(MOST_KEY).read_to_string(&mut found));
+    read.map_err(|error| format!("neither ed25519:… nor a file that can be read ({error})"))?;
+    let key = found.trim().parse();
+    key.map_err(|error| format!("the file holds no public key ({error})"))
+}
+
+/// The beginning of the thumbprint of a peer, from what people have at hand.
+fn peer(text: &str) -> Result<String, String> {
+    if let Ok(key) = text.parse::<PublicKey>() {
+        return Ok(key.thumbprint().to_string());
+    }
+    let id = text.strip_prefix("peer-").unwrap_or(text);
+    let id = id.split('.').next().unwrap_or_default();
+    if (26..=52).contains(&id.len()) && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7')) {
+        return Ok(id.to_owned());
+    }
+    Err("neither a peer's whole id, its own name nor its public key".to_owned())
+}
+
+/// Of several files the worst decides: what does not verify, what cannot be read, what is authentic and proves nothing.
+const fn worse(one: u8, other: u8) -> u8 {
+    const fn severity(code: u8) -> u8 {
+        match code {
+            super::NOT_VERIFIED => 3,
+            UNREADABLE => 2,
+            super::NOT_PROVED => 1,
+            _ => 0,
+        }
+    }
+    if severity(other) > severity(one) { other } else { one }
+}
+
+/// As for any command that a file does not allow.
+const UNREADABLE: u8 = 3;
+/// Bytes of a file that holds a public key.
+const MOST_KEY: u64 = 1024;
+const HELP: &str = "\
+No network, configuration or state file is needed. One FILE is told at length: each check of proto/README.md
+(\"Verification\") with the values that it compared. Several are told in a line each.
+
+Exit codes:
+  0  every file verifies, and says that the peer was proved
+  2  a mistake in the command line
+  3  a file cannot be read
+  4  a file is authentic, but its verdict is failed or inconclusive: it shows what the attester signed
+  5  a file does not verify: it was changed, is of another root or peer, or its proof does not hold
+Of several files the worst decides: 5, then 3, then 4.
+
+With --json, an object a file: kind (\"evidence\"), file, result (\"proved\", \"authentic\", \"invalid\", \"unreadable\"), why,
+bytes, sha256; of the signed verdict (null where it does not verify) peer, probe, at, outcome, standing, reason, expires; of
+the proof (null without one) address, route, goodput; and checks, each with check, result (\"held\", \"failed\", \"taken\",
+\"left-out\", \"not-reached\"), reason, detail and compared: what, found, relation, must, held.";

@@ -1,0 +1,26 @@
+//! For the `fuzz` crate only, and no part of the interface: a probe over any stream, as if TCP and TLS stood already.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Exchange, Job, Prober, Stopwatch, Target, account::Account};
+
+/// Opens a tunnel over `stream` and carries one request through it.
+pub async fn exchange<S>(prober: &Prober, target: &Target, job: &Job, stream: S) -> Exchange
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut account = Account::new(Stopwatch::start(), job.expected_down);
+    let id = "00000000-0000-4000-8000-000000000000".to_owned();
+    let result = prober.tunnel(stream, target, job, id, &mut account).await;
+    account.close(target.address, job, result.err())
+}
+
+/// Carries the same request without a tunnel, as a control probe does.
+pub async fn direct<S>(prober: &Prober, target: &Target, job: &Job, stream: S) -> Exchange
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut account = Account::new(Stopwatch::start(), job.expected_down);
+    let result = prober.without_tunnel(stream, job, &mut account).await;
+    account.close(target.address, job, result.err())
+}

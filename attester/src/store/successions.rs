@@ -1,0 +1,178 @@
+//! Identities that moved to a new key: who was who, with what both keys signed.
+//!
+//! A row is what keeps an old key out, so it stays as long as its newest key is known and longer than the claim could be
+//! presented. What one peer can make the store keep is bounded: of each row of moves only the latest stay.
+
+use proto::{
+    claims::{Link, SuccessionPair},
+    ids::PeerId,
+    time::Timestamp,
+};
+
+use super::{
+    Loaded, PeerRow, Store, StoreError, Tx,
+    rows::{Fields, micros},
+};
+use crate::model::Reason;
+
+/// One move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuccessionRow {
+    /// When it was learned of.
+    pub at: Timestamp,
+    /// Both keys, and what they signed; the signatures hold.
+    pub link: Link,
+}
+
+/// What recording moves came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// When the identity was first seen, under whichever key.
+    pub first_seen: Timestamp,
+    /// Identities whose move is forgotten for the new ones.
+    pub forgotten: Vec<PeerId>,
+}
+
+impl Store {
+    /// The most moves that are kept of one identity.
+    pub const MOST_MOVES: usize = 16;
+
+    /// Records that identities moved to `peer`'s key, oldest first, and what `peer` is now, in one transaction that is on the
+    /// disk when this returns. The old ones are retired.
+    ///
+    /// # Errors
+    /// When one of them has moved to another key before, or the transaction fails. Nothing is written then.
+    pub async fn record_succession(&self, links: &[Link], peer: &PeerRow, at: Timestamp) -> Result<Moved, StoreError> {
+        let mut tx = self.tx("record-succession").await?;
+        tx.write_peer(peer).await?;
+        for link in links {
+            tx.write_move(link, peer, at).await?;
+        }
+        let sql = "DELETE FROM successions WHERE head = ?1 AND seq NOT IN (
+                SELECT seq FROM successions WHERE head = ?1 ORDER BY seq DESC LIMIT ?2)
+            RETURNING old_peer";
+        let most = i64::try_from(Self::MOST_MOVES).unwrap_or(i64::MAX);
+        let forgotten = tx
+            .ids("old_peer", sqlx::query(sql).bind(peer.id.as_str()).bind(most))
+            .await?;
+        for old in &forgotten {
+            let sql = "DELETE FROM peers WHERE peer_id = ?1 AND NOT EXISTS (SELECT 1 FROM probes WHERE peer_id = ?1)";
+            tx.execute(sqlx::query(sql).bind(old.as_str())).await?;
+        }
+        let first_seen = tx.first_seen(&peer.id).await?.unwrap_or(peer.first_seen);
+        tx.commit().await?;
+        Ok(Moved { first_seen, forgotten })
+    }
+
+    /// All moves, in the order in which they were learned of. Each is verified; one that does not hold is a bad row.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn successions(&self) -> Result<Loaded<SuccessionRow>, StoreError> {
+        let mut tx = self.read("successions").await?;
+        let rows = tx.rows(sqlx::query("SELECT * FROM successions ORDER BY seq")).await?;
+        tx.commit().await?;
+        Ok(Loaded::from_rows(&rows, "old_peer", SuccessionRow::read))
+    }
+
+    /// The moves that `peer` has in its past or in its future, oldest first.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn moves(&self, peer: &PeerId) -> Result<Loaded<SuccessionRow>, StoreError> {
+        let mut tx = self.read("moves").await?;
+        let sql = "SELECT * FROM successions
+            WHERE head IN (SELECT head FROM successions WHERE old_peer = ?1 OR new_peer = ?1) ORDER BY seq";
+        let rows = tx.rows(sqlx::query(sql).bind(peer.as_str())).await?;
+        tx.commit().await?;
+        Ok(Loaded::from_rows(&rows, "old_peer", SuccessionRow::read))
+    }
+
+    /// Forgets the moves of identities of whose newest key nothing is stored, once they cannot be presented any more; whose.
+    ///
+    /// # Errors
+    /// When the transaction fails; nothing is forgotten then.
+    pub async fn prune_successions(&self, now: Timestamp) -> Result<Vec<PeerId>, StoreError> {
+        let mut tx = self.tx("prune-successions").await?;
+        let sql = "DELETE FROM successions
+            WHERE expires < ? AND NOT EXISTS (SELECT 1 FROM peers WHERE peer_id = head)
+            RETURNING old_peer";
+        let forgotten = tx.ids("old_peer", sqlx::query(sql).bind(micros(now))).await?;
+        tx.commit().await?;
+        Ok(forgotten)
+    }
+}
+
+impl Tx {
+    async fn write_move(&mut self, link: &Link, peer: &PeerRow, at: Timestamp) -> Result<(), StoreError> {
+        let (old, new) = (link.old.peer_id(), link.new.peer_id());
+        let statement = sqlx::query(
+            "INSERT INTO successions (old_peer, new_peer, head, at, expires, by_old, by_new) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        );
+        let statement = statement
+            .bind(old.as_str())
+            .bind(new.as_str())
+            .bind(peer.id.as_str())
+            .bind(micros(at))
+            .bind(micros(link.expires.start()))
+            .bind(link.pair.by_old.as_slice())
+            .bind(link.pair.by_new.as_slice());
+        self.execute(statement).await?;
+        let head = sqlx::query("UPDATE successions SET head = ? WHERE head = ?");
+        self.execute(head.bind(peer.id.as_str()).bind(old.as_str())).await?;
+        let first = sqlx::query(
+            "UPDATE peers SET first_seen = min(first_seen, (SELECT first_seen FROM peers WHERE peer_id = ?2))
+            WHERE peer_id = ?1 AND EXISTS (SELECT 1 FROM peers WHERE peer_id = ?2)",
+        );
+        self.execute(first.bind(peer.id.as_str()).bind(old.as_str())).await?;
+        let retired = sqlx::query(
+            "UPDATE peers SET standing = 'retired', reason = ?2, detail = ?3, lease_until = NULL,
+                since = CASE WHEN standing = 'retired' THEN coalesce(since, ?4) ELSE ?4 END
+            WHERE peer_id = ?1",
+        );
+        let retired = retired
+            .bind(old.as_str())
+            .bind(Reason::KeySucceeded.code())
+            .bind(format!("moved to {new}"))
+            .bind(micros(at));
+        self.execute(retired).await.map(|_| ())
+    }
+
+    /// Forgets what is known of the past of a peer that goes, so that strangers cannot leave it behind.
+    pub(super) async fn forget_past(&mut self, peer: &PeerId) -> Result<(), StoreError> {
+        let olds = "DELETE FROM peers WHERE peer_id IN (SELECT old_peer FROM successions WHERE head = ?)";
+        self.execute(sqlx::query(olds).bind(peer.as_str())).await?;
+        let moves = "DELETE FROM successions WHERE head = ?";
+        self.execute(sqlx::query(moves).bind(peer.as_str())).await.map(|_| ())
+    }
+
+    async fn first_seen(&mut self, peer: &PeerId) -> Result<Option<Timestamp>, StoreError> {
+        let statement = sqlx::query("SELECT first_seen FROM peers WHERE peer_id = ?").bind(peer.as_str());
+        let row = self.row(statement).await?;
+        Ok(row.and_then(|row| Fields::of(&row).time("first_seen").ok()))
+    }
+
+    async fn ids(&mut self, column: &'static str, statement: super::Statement<'_>) -> Result<Vec<PeerId>, StoreError> {
+        let rows = self.rows(statement).await?;
+        let ids = rows.iter().filter_map(|row| Fields::of(row).parsed(column).ok());
+        Ok(ids.collect())
+    }
+}
+
+impl SuccessionRow {
+    fn read(fields: &Fields<'_>) -> Result<Self, String> {
+        let pair = SuccessionPair {
+            by_old: fields.bytes("by_old")?,
+            by_new: fields.bytes("by_new")?,
+        };
+        let link = Link::dangerously_at_any_time(pair).map_err(|error| error.to_string())?;
+        let named: (PeerId, PeerId) = (fields.parsed("old_peer")?, fields.parsed("new_peer")?);
+        if named != (link.old.peer_id(), link.new.peer_id()) {
+            return Err("the signed claim is about other peers".to_owned());
+        }
+        Ok(Self {
+            at: fields.time("at")?,
+            link,
+        })
+    }
+}

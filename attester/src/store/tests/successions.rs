@@ -1,0 +1,186 @@
+//! Identities that move.
+
+use proto::{
+    claims::{Link, Succession},
+    ids::PeerId,
+};
+
+use super::*;
+
+/// The peer whose key has this seed; `number` counts from 1 and may be large.
+fn key(number: u16) -> SigningKey {
+    let mut seed = [0; 32];
+    seed[..2].copy_from_slice(&number.to_be_bytes());
+    SigningKey::from_seed(&seed)
+}
+
+fn of_key(number: u16) -> PeerRow {
+    let key = key(number).public();
+    PeerRow {
+        id: key.peer_id(),
+        key,
+        ..peer(1)
+    }
+}
+
+fn link(old: u16, new: u16) -> Link {
+    let pair = Succession::sign_pair(&key(old), &key(new), Timestamp::from_secs(1_800_000_000)).unwrap();
+    Link::dangerously_at_any_time(pair).unwrap()
+}
+
+fn at(second: u64) -> Timestamp {
+    Timestamp::from_secs(second)
+}
+
+/// Records that 1 moved to 2, 2 to 3 and so on up to `last`, each of which was there.
+async fn moved(store: &Store, last: u16) -> Vec<Moved> {
+    let mut all = Vec::new();
+    store.record_peer(&of_key(1)).await.unwrap();
+    for new in 2..=last {
+        let row = PeerRow {
+            first_seen: at(500 + u64::from(new)),
+            ..of_key(new)
+        };
+        let links = [link(new - 1, new)];
+        all.push(store.record_succession(&links, &row, at(u64::from(new))).await.unwrap());
+    }
+    all
+}
+
+async fn pairs(store: &Store, peer: u16) -> Vec<(PeerId, PeerId)> {
+    let moves = store.moves(&of_key(peer).id).await.unwrap();
+    assert_eq!(moves.bad, []);
+    let ids = |row: &SuccessionRow| (row.link.old.peer_id(), row.link.new.peer_id());
+    moves.rows.iter().map(ids).collect()
+}
+
+async fn row(store: &Store, peer: u16) -> Option<PeerRow> {
+    let rows = store.peers().await.unwrap().rows;
+    rows.into_iter().find(|row| row.id == of_key(peer).id)
+}
+
+#[tokio::test]
+async fn a_move_retires_the_old_key_and_keeps_what_was_stored() {
+    let (_folder, path) = state();
+    {
+        let store = Store::open(&path).await.unwrap();
+        store.record_verdict(&of_key(1), &probe(&of_key(1), 1)).await.unwrap();
+        let done = moved(&store, 3).await;
+        assert!(done.iter().all(|moved| moved.first_seen == at(100)), "{done:?}");
+    }
+    let store = Store::open(&path).await.unwrap();
+    for (old, detail) in [(1, of_key(2).id), (2, of_key(3).id)] {
+        let row = row(&store, old).await.unwrap();
+        assert_eq!((row.standing.as_str(), row.lease_until), ("retired", None));
+        assert_eq!(row.reason, Some(Reason::KeySucceeded));
+        assert_eq!(row.detail, format!("moved to {detail}"));
+    }
+    let head = row(&store, 3).await.unwrap();
+    assert_eq!((head.standing.as_str(), head.first_seen), ("probing", at(100)));
+    assert_eq!(ids(&store, &of_key(1)).await, [1]);
+    let all = [(of_key(1).id, of_key(2).id), (of_key(2).id, of_key(3).id)];
+    for any in 1..=3 {
+        assert_eq!(pairs(&store, any).await, all);
+    }
+    assert_eq!(pairs(&store, 4).await, []);
+    let rows = store.successions().await.unwrap().rows;
+    assert_eq!(rows[1].link, link(2, 3));
+    assert_eq!(rows[1].at, at(3));
+}
+
+#[tokio::test]
+async fn a_second_successor_changes_nothing() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    moved(&store, 2).await;
+    for links in [[link(1, 9)], [link(8, 2)]] {
+        let late = store.record_succession(&links, &of_key(9), at(9)).await.unwrap_err();
+        assert!(
+            matches!(
+                late,
+                StoreError::Transaction {
+                    name: "record-succession",
+                    ..
+                }
+            ),
+            "{late}"
+        );
+    }
+    assert_eq!(row(&store, 9).await, None);
+    assert_eq!(pairs(&store, 1).await, [(of_key(1).id, of_key(2).id)]);
+}
+
+#[tokio::test]
+async fn what_one_identity_leaves_behind_is_bounded() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    store.record_verdict(&of_key(1), &probe(&of_key(1), 1)).await.unwrap();
+    let most = u16::try_from(Store::MOST_MOVES).unwrap();
+    let done = moved(&store, most + 4).await;
+    let forgotten: Vec<PeerId> = done.into_iter().flat_map(|moved| moved.forgotten).collect();
+    assert_eq!(forgotten, [1, 2, 3].map(|number| of_key(number).id));
+    assert_eq!(store.successions().await.unwrap().rows.len(), Store::MOST_MOVES);
+    // One with stored probes stays for their sake, like any other peer.
+    assert!(row(&store, 1).await.is_some() && row(&store, 2).await.is_none());
+    assert!(row(&store, 4).await.is_some());
+    assert_eq!(row(&store, most + 4).await.unwrap().first_seen, at(100));
+}
+
+#[tokio::test]
+async fn a_past_goes_with_its_peer_and_no_earlier_than_it_can_be_presented() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    moved(&store, 3).await;
+    let last = link(2, 3).expires.start();
+    assert_eq!(
+        store
+            .prune_successions(last.plus(Duration::from_secs(1)))
+            .await
+            .unwrap(),
+        []
+    );
+    // Not seen for so long that nothing else of it is kept.
+    let retention = Retention {
+        age: Duration::from_secs(1),
+        ..Retention::default()
+    };
+    store
+        .prune(at(1_800_000_000), &retention, &BTreeSet::new())
+        .await
+        .unwrap();
+    assert_eq!(row(&store, 3).await, None);
+    assert_eq!(store.prune_successions(at(1_800_000_000)).await.unwrap(), []);
+    let gone = store
+        .prune_successions(last.plus(Duration::from_secs(1)))
+        .await
+        .unwrap();
+    assert_eq!(gone, [of_key(1).id, of_key(2).id]);
+    assert!(store.successions().await.unwrap().rows.is_empty());
+
+    moved(&store, 3).await;
+    assert!(store.forget(&of_key(3).id).await.unwrap());
+    assert!(store.successions().await.unwrap().rows.is_empty());
+    assert!(store.peers().await.unwrap().rows.is_empty());
+}
+
+#[tokio::test]
+async fn a_tampered_move_is_a_bad_row() {
+    let (_folder, path) = state();
+    for sql in [
+        "UPDATE successions SET by_new = by_old",
+        "UPDATE successions SET by_old = x'00'",
+        "UPDATE successions SET new_peer = 'aaaaaaaaaaaaaaaaaaaaaaaaaa'",
+        "UPDATE successions SET old_peer = 'x'",
+    ] {
+        let store = Store::open(&path).await.unwrap();
+        store.forget(&of_key(2).id).await.unwrap();
+        moved(&store, 2).await;
+        store.close().await;
+        tamper(&path, sql).await;
+        let store = Store::open(&path).await.unwrap();
+        let loaded = store.successions().await.unwrap();
+        assert_eq!((loaded.rows.len(), loaded.bad.len()), (0, 1), "{sql}");
+        store.close().await;
+        tamper(&path, "DELETE FROM successions").await;
+    }
+}

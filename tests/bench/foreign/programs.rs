@@ -1,0 +1,192 @@
+//! The Go programs that `tests/setup.sh foreign` builds.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use proto::ids::Pin;
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use super::PATIENCE;
+use crate::{samples::Samples, usage};
+
+/// The server of the Go package enproxy, over TLS. Dropped, it is gone.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) pin: Pin,
+    child: Child,
+    _identity: TempDir,
+}
+
+impl Server {
+    /// On one core, or wherever there is room.
+    pub(super) fn start(core: Option<usize>) -> anyhow::Result<Self> {
+        let made = rcgen::generate_simple_self_signed(vec!["peer.bench.test".to_owned()])?;
+        let identity = tempfile::tempdir()?;
+        let (cert, key) = (identity.path().join("tls.crt"), identity.path().join("tls.key"));
+        fs::write(&cert, made.cert.pem())?;
+        fs::write(&key, made.signing_key.serialize_pem())?;
+        let mut command = Command::new(built("enproxy-server")?);
+        command
+            .args(["-addr", "127.0.0.1:0", "-tls-cert"])
+            .arg(cert)
+            .arg("-tls-key")
+            .arg(key)
+            // It ends when its input does.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = pinned(core, move || command.spawn())??;
+        let mut output = BufReader::new(child.stdout.take().context("its output is a pipe")?);
+        let (told, first) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            // Nobody waits any more when it is too late.
+            let _ = told.send(output.read_line(&mut line).map(|_| line));
+        });
+        let mut server = Self {
+            address: ([0, 0, 0, 0], 0).into(),
+            pin: Pin::of_certificate(made.cert.der())?,
+            child,
+            _identity: identity,
+        };
+        let line = first.recv_timeout(PATIENCE).context("enproxy-server says nothing")??;
+        let address = line.strip_prefix("listening ").map(str::trim);
+        server.address = address
+            .with_context(|| format!("enproxy-server said {line:?}"))?
+            .parse()?;
+        Ok(server)
+    }
+
+    /// Its processor time so far.
+    pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
+        usage::cpu_of(self.child.id())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A run of the client of the Go package enproxy.
+pub(super) struct Fetching {
+    proxy: SocketAddr,
+    url: String,
+    times: usize,
+    at_once: usize,
+    core: Option<usize>,
+}
+
+/// What it took.
+pub(super) struct Fetched {
+    /// Of one fetch.
+    pub(super) median_micros: f64,
+    /// Of the whole process.
+    pub(super) cpu: Duration,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    status: u16,
+    length: u64,
+    micros: u64,
+    error: String,
+}
+
+impl Fetching {
+    pub(super) fn of(server: &Server, url: String, times: usize, at_once: usize) -> Self {
+        Self {
+            proxy: server.address,
+            url,
+            times,
+            at_once,
+            core: None,
+        }
+    }
+
+    /// On one core.
+    pub(super) fn on(mut self, core: usize) -> Self {
+        self.core = Some(core);
+        self
+    }
+
+    pub(super) fn run(self) -> anyhow::Result<Fetched> {
+        let mut command = Command::new(built("enproxy-get")?);
+        command
+            .args(["-tls", "-headers", "-proxy", &self.proxy.to_string(), "-url", &self.url])
+            .args([
+                "-repeat",
+                &self.times.to_string(),
+                "-parallel",
+                &self.at_once.to_string(),
+            ])
+            .stdin(Stdio::null());
+        let before = usage::children_cpu()?;
+        let output = pinned(self.core, move || command.output())??;
+        let cpu = usage::children_cpu()?.saturating_sub(before);
+        let lines: Vec<Line> = serde_json::Deserializer::from_slice(&output.stdout)
+            .into_iter()
+            .collect::<Result<_, _>>()?;
+        let bad = lines
+            .iter()
+            .find(|line| line.status != 200 || line.length != crate::rig::LIVENESS);
+        ensure!(
+            bad.is_none(),
+            "the Go client failed: {}",
+            bad.map_or("", |line| &line.error)
+        );
+        ensure!(
+            lines.len() == self.times,
+            "the Go client told of {} fetches",
+            lines.len()
+        );
+        let times: Samples = lines.iter().map(|line| line.micros as f64).collect();
+        Ok(Fetched {
+            median_micros: times.spread().context("there are fetches")?.median,
+            cpu,
+        })
+    }
+}
+
+/// Does something on a thread that is pinned to a core; processes that it starts are pinned with it.
+fn pinned<T: Send + 'static>(
+    core: Option<usize>,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> anyhow::Result<std::io::Result<T>> {
+    let Some(core) = core else { return Ok(work()) };
+    let thread = std::thread::spawn(move || {
+        usage::pin(core)?;
+        anyhow::Ok(work())
+    });
+    thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?
+}
+
+fn built(name: &str) -> anyhow::Result<PathBuf> {
+    let folder = match env::var_os("INTEROP_BIN") {
+        Some(chosen) => PathBuf::from(chosen),
+        // <target>/<profile>/bench
+        None => env::current_exe()?
+            .ancestors()
+            .nth(2)
+            .map(|target| target.join("interop-bin"))
+            .context("this program is in a target directory")?,
+    };
+    let program = Path::new(&folder).join(name);
+    ensure!(
+        program.is_file(),
+        "{} is missing: run tests/setup.sh foreign",
+        program.display()
+    );
+    Ok(program)
+}
