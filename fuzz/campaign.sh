@@ -83,23 +83,26 @@ dictionary() {
     esac
 }
 
-# The smallest inputs out of a smallest set that reaches what all of them reach, as far as the corpus' limits allow.
+# Inputs of every size out of a smallest set that reaches what all of them reach, as far as the corpus' limits allow.
 keep_best() {
-    local target=$1 cover=$home/cover/$1 committed=fuzz/corpus/$1 file name
+    local target=$1 cover=$home/cover/$1 committed=fuzz/corpus/$1
     rm -rf "$cover" && mkdir -p "$cover"
     cp "$committed"/* "$cover/"
     "$(program "$target")" -set_cover_merge=1 "$cover" "$home/found/$target" >"$home/log/$target.merge" 2>&1
+    local files=() room bytes size index
+    mapfile -t files < <(find "$cover" -type f -not -name 'seed-*' -printf '%s %p\n' | sort -n | cut -d' ' -f2-)
+    # Those that were kept before are among them.
     rm -f "$committed"/found-*
-    local files bytes size
-    files=$(find "$committed" -type f | wc -l)
+    room=$((MOST_FILES - $(find "$committed" -type f | wc -l)))
+    [ "$room" -ge "$LEAST_FOUND" ] || room=$LEAST_FOUND
+    [ "$room" -le ${#files[@]} ] || room=${#files[@]}
     bytes=$(cat "$committed"/* | wc -c)
-    while read -r size file; do
-        if [[ $(basename "$file") =~ ^(seed|found)- ]]; then continue; fi
-        if [ $((files + 1)) -gt "$MOST_FILES" ] || [ $((bytes + size)) -gt "$MOST_BYTES" ]; then break; fi
-        name=found-$(sha256sum "$file" | cut -c1-12)
-        cp "$file" "$committed/$name"
-        files=$((files + 1)) bytes=$((bytes + size))
-    done < <(find "$cover" -type f -printf '%s %p\n' | sort -n)
+    for ((index = 0; index < room; index++)); do
+        local file=${files[index * ${#files[@]} / room]}
+        size=$(wc -c <"$file")
+        [ $((bytes += size)) -le "$MOST_BYTES" ] || break
+        cp "$file" "$committed/found-$(sha256sum "$file" | cut -c1-12)"
+    done
 }
 
 table() {
@@ -131,8 +134,10 @@ word() { awk -v key="$1" '{ for (i = 1; i < NF; i++) if ($i == key) found = $(i 
 
 fail() { echo "campaign: $*" >&2 && exit 2; }
 
-MOST_FILES=80
+# Of a committed corpus, in all, and of what was found in any case.
+MOST_FILES=50
 MOST_BYTES=40000
+LEAST_FOUND=12
 home=
 
 main "$@"

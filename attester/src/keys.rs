@@ -7,29 +7,28 @@
 //! *accepted* while the keyset lists it to an earlier end, the overlap, because another has taken its place; and it may be
 //! *revoked*, after which nothing that it signed counts ([`KeyFolder::rotate`], [`KeyFolder::revoke`]).
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use proto::{
     ClaimError,
     claims::{Claim, KeyEntry, Keyset, Role},
-    ids::Thumbprint,
-    key::{KeyError, PublicKey, SigningKey},
-    time::{Seconds, Timestamp},
+    key::{PublicKey, SigningKey},
+    time::Timestamp,
 };
 use rand::CryptoRng;
 
 mod changes;
 mod draft;
+mod error;
 mod folder;
 mod listing;
+mod target;
 
-pub use changes::{Created, Revocation, Rotated, Target};
+pub use changes::{Created, Revocation, Rotated};
+pub use error::KeysError;
 pub use folder::KeyFolder;
 pub use listing::{KeyState, Listed, Listing};
+pub use target::Target;
 
 use draft::Draft;
 use folder::Held;
@@ -76,7 +75,7 @@ impl Keys {
     }
 
     /// Reads the keys and the keyset, which is signed again when it is old, damaged or not there, as long as the root
-    /// key is at hand. A running attester calls this every few seconds and follows what it finds.
+    /// key is at hand.
     ///
     /// # Errors
     /// When a file is missing, can be read by others or is damaged; or when the keyset is not valid at `now` and the
@@ -111,6 +110,15 @@ impl Keys {
             }),
             (Err(why), _) => Err(why),
         }
+    }
+
+    /// Reads the keys and the keyset, and changes nothing. A running attester calls this every few seconds and follows what
+    /// it finds.
+    ///
+    /// # Errors
+    /// As [`Keys::load`], and when the keyset is damaged or not there.
+    pub fn look(folder: &Path, now: Timestamp) -> Result<Self, KeysError> {
+        Self::load_again(&KeyFolder::new(folder), now)
     }
 
     fn load_again(folder: &KeyFolder, now: Timestamp) -> Result<Self, KeysError> {
@@ -172,6 +180,11 @@ impl Keys {
         self.keyset_bytes == other.keyset_bytes && Role::ALL.iter().all(same)
     }
 
+    /// Whether less than half of the keyset's life remains: it should be signed again.
+    pub fn are_old(&self, now: Timestamp) -> bool {
+        is_old(&self.keyset, now)
+    }
+
     /// When the keyset ends; agents believe nothing after that.
     pub fn expires(&self) -> Timestamp {
         self.keyset.expires.start()
@@ -179,171 +192,6 @@ impl Keys {
 
     /// How long a keyset is valid.
     pub const LIFE: Duration = Duration::from_secs(30 * DAY);
-}
-
-/// Keys that cannot be made or read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeysError {
-    /// There are keys already.
-    #[error("{} exists, and keys are never overwritten: choose another state folder, or move the old one away", path.display())]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A key file is open to others or damaged.
-    #[error("cannot use a key of the attester (`attester init` makes them)")]
-    Key {
-        /// Which and why.
-        source: KeyError,
-    },
-    /// A role has no key.
-    #[error("there is no {role} key at {}: `attester init` makes the keys of a new attester, `attester keys rotate {role}` another {role} key", path.display())]
-    NoKey {
-        /// The role.
-        role: Role,
-        /// Where it should be.
-        path: PathBuf,
-    },
-    /// More files than any keyset lists keys.
-    #[error("{} holds more than 100 key files: move away those that are not listed by `attester keys list`", path.display())]
-    TooMany {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file or folder cannot be written.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// `root.pub` is no public key, or not that of the root key beside it.
-    #[error("{} does not hold the root's public key: copy it from where the agents have it, or put root.key beside it and remove this file", path.display())]
-    RootPublic {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The root key that was named is another one.
-    #[error("{} is not the root key of this attester: its public half is not what root.pub says", path.display())]
-    OtherRoot {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The root key is needed and not there.
-    #[error("this needs the root key, which is not at {}: say where it is with --root FILE (it is only read)", path.display())]
-    RootAway {
-        /// Where it was looked for.
-        path: PathBuf,
-    },
-    /// The keyset cannot be read.
-    #[error("cannot read the keyset {}", path.display())]
-    NoKeyset {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A keyset that is not the root's, not valid now or not of these keys.
-    #[error("the keyset {} cannot be used", path.display())]
-    Keyset {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: ClaimError,
-    },
-    /// The keyset revokes the only key of a role.
-    #[error("the {role} key is revoked, and there is no other: run attester keys rotate {role}")]
-    OnlyRevoked {
-        /// The role.
-        role: Role,
-    },
-    /// A keyset that cannot be signed.
-    #[error(
-        "a keyset with these keys cannot be signed: it lists at most 24 and revokes at most 24; wait until keys that were rotated have ended, or start afresh with a new root"
-    )]
-    Full {
-        /// What the claim says.
-        source: ClaimError,
-    },
-    /// No valid keyset, and no root key to sign one.
-    #[error(
-        "there is no valid keyset at {} and no root key to sign a new one: run attester keys sign --root FILE, or put the root key at {} and start again (it may be taken away afterwards)",
-        keyset.display(), root.display()
-    )]
-    NoRoot {
-        /// The keyset.
-        keyset: PathBuf,
-        /// Where the root key is looked for.
-        root: PathBuf,
-        /// What is wrong with the keyset.
-        source: Box<KeysError>,
-    },
-    /// A second key of a role is staged already.
-    #[error("{} waits already: attester keys rotate {role} takes it", path.display())]
-    Staged {
-        /// The role.
-        role: Role,
-        /// The file.
-        path: PathBuf,
-    },
-    /// An overlap that is too short for a probe under way, or that outlives the keyset.
-    #[error("an overlap is from one minute to 29 days")]
-    Overlap,
-    /// A revocation whose time has not come: it would not hold yet.
-    #[error("a key can be revoked from the past or from now on, not from a time to come")]
-    SinceLater,
-    /// Nothing by that name.
-    #[error(
-        "no key is called {name:?}: attester keys list shows them; a key that is not listed is named by its whole thumbprint or public key"
-    )]
-    NotFound {
-        /// What was asked for.
-        name: String,
-    },
-    /// Several by that name.
-    #[error("{name:?} is the beginning of {count} keys: write more of it")]
-    Ambiguous {
-        /// What was asked for.
-        name: String,
-        /// How many.
-        count: usize,
-    },
-    /// Revoked before, and no later.
-    #[error("{key} is revoked already{}", since_text(*since))]
-    Already {
-        /// The key.
-        key: Thumbprint,
-        /// First second at which it does not count; 0 when it never did.
-        since: Seconds,
-    },
-}
-
-impl KeysError {
-    const fn key(source: KeyError) -> Self {
-        Self::Key { source }
-    }
-
-    /// Whether another keyset is the remedy.
-    const fn is_cured_by_signing(&self) -> bool {
-        matches!(self, Self::Keyset { .. } | Self::NoKeyset { .. })
-    }
-}
-
-fn since_text(since: Seconds) -> String {
-    match since.as_u64() {
-        0 => " for all time".to_owned(),
-        second => format!(", from second {second} on: an earlier --since would change that"),
-    }
 }
 
 /// Whether the keyset's own window holds.

@@ -123,7 +123,7 @@ pub struct Pulse {
     pub verified: usize,
     /// Whether the last write to the store succeeded.
     pub store_well: bool,
-    /// Whether the last control probe reached the origin.
+    /// Whether the last probe that could tell, a proof or a control probe, reached the origin.
     pub origin_well: bool,
 }
 

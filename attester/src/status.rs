@@ -6,7 +6,12 @@
 //! kubelet, say) often speaks no TLS and knows nothing of our certificate. Load balancers can check another port than the one
 //! that they forward.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use hyper::{Request, Version, body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
@@ -39,7 +44,7 @@ pub struct Health {
     pub store: bool,
     /// DNS shows what was decided.
     pub dns: bool,
-    /// The last control probe reached the origin.
+    /// The last probe that could tell, a proof or a control probe, reached the origin.
     pub origin: bool,
     /// Live sessions.
     pub sessions: usize,
@@ -159,27 +164,32 @@ impl Status {
 
 /// Serves a connection: one request of HTTP/1.1, or HTTP/2 for as long as somebody watches.
 async fn serve(stream: TcpStream, pages: Pages, tracked: Tracked, long: &Semaphore) {
-    let (spoken, mut first) = watch::channel(None);
+    let (spoken, mut first) = watch::channel(false);
+    let place = OnceLock::new();
     let answers = service_fn(|request: Request<Incoming>| {
-        spoken.send_if_modified(|first| first.replace(request.version()).is_none());
-        pages.clone().answer(request)
+        let version = request.version();
+        spoken.send_if_modified(|asked| !std::mem::replace(asked, true));
+        let taken = version != Version::HTTP_2 || place.get_or_init(|| long.try_acquire().ok()).is_some();
+        let answer = taken.then(|| pages.clone().answer(request));
+        async {
+            match answer {
+                Some(answer) => answer.await.map_err(|never| match never {}),
+                None => Err(io::Error::other("too many HTTP/2 connections to the admin listener")),
+            }
+        }
     });
     let server = builder(tracked);
     let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), answers));
-    let version = tokio::select! {
+    tokio::select! {
         ended = connection.as_mut() => return tell(ended),
-        version = timeout(HEAD, first.wait_for(Option::is_some)) => match version {
-            Ok(Ok(version)) => *version,
-            _ => return tracing::debug!("an admin connection asked for nothing"),
+        asked = timeout(HEAD, first.wait_for(|asked| *asked)) => if !matches!(asked, Ok(Ok(_))) {
+            return tracing::debug!("an admin connection asked for nothing");
         },
-    };
-    let (limit, _place) = if version == Some(Version::HTTP_2) {
-        match long.try_acquire() {
-            Ok(place) => (LONG, Some(place)),
-            Err(_) => return tracing::debug!("too many HTTP/2 connections to the admin listener"),
-        }
-    } else {
-        (CONNECTION, None)
+    }
+    let limit = match place.get() {
+        None => CONNECTION,
+        Some(Some(_)) => LONG,
+        Some(None) => return tracing::debug!("too many HTTP/2 connections to the admin listener"),
     };
     if let Ok(ended) = timeout(limit, connection.as_mut()).await {
         return tell(ended);

@@ -1,6 +1,6 @@
 //! Our strict CBOR against ciborium, an implementation that we did not write.
 //!
-//! The two may differ in one direction only, and only for the reasons that [`excuse`] lists: ciborium reads all of CBOR,
+//! The two may differ in one direction only, and only for the reasons that `excuse` lists: ciborium reads all of CBOR,
 //! and we read what RFC 8949, section 4.2.1 and the protocol leave of it.
 
 use ciborium::Value;

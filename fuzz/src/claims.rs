@@ -9,11 +9,13 @@ use crate::{
 
 mod build;
 mod built;
+mod envelopes;
 mod payloads;
 mod successions;
 
 pub use build::Build;
 pub use built::TARGET as BUILT;
+pub use envelopes::TARGET as ENVELOPES;
 pub use payloads::TARGET as PAYLOADS;
 pub use successions::TARGET as SUCCESSIONS;
 

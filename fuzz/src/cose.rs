@@ -110,4 +110,4 @@ fn rewritten(theirs: &CoseSign1) -> Option<Vec<u8>> {
     fresh.to_tagged_vec().ok()
 }
 
-const TYP: i64 = 16;
+pub(crate) const TYP: i64 = 16;

@@ -31,6 +31,7 @@ pub use target::{Input, NO_PANIC, Property, Report, Target, Verdict};
 pub const TARGETS: &[Target] = &[
     cbor::TARGET,
     cose::TARGET,
+    claims::ENVELOPES,
     claims::TARGET,
     claims::PAYLOADS,
     claims::BUILT,

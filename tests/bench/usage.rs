@@ -9,22 +9,28 @@ use nix::{
         resource::{UsageWho, getrusage},
         time::TimeVal,
     },
+    time::{ClockId, clock_gettime},
     unistd::Pid,
 };
 
 /// Processor time of this process so far, user and system.
 pub(crate) fn process_cpu() -> anyhow::Result<Duration> {
-    cpu(UsageWho::RUSAGE_SELF)
+    cpu(ClockId::CLOCK_PROCESS_CPUTIME_ID)
 }
 
 /// Processor time of this thread so far.
 pub(crate) fn thread_cpu() -> anyhow::Result<Duration> {
-    cpu(UsageWho::RUSAGE_THREAD)
+    cpu(ClockId::CLOCK_THREAD_CPUTIME_ID)
 }
 
 /// Processor time of processes that this one started and that have ended.
 pub(crate) fn children_cpu() -> anyhow::Result<Duration> {
-    cpu(UsageWho::RUSAGE_CHILDREN)
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let time = |value: TimeVal| {
+        let seconds = u64::try_from(value.tv_sec()).unwrap_or(0);
+        Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(value.tv_usec()).unwrap_or(0))
+    };
+    Ok(time(usage.user_time()) + time(usage.system_time()))
 }
 
 /// Memory of this process that is in RAM now, in bytes.
@@ -63,11 +69,7 @@ fn cores_here() -> anyhow::Result<usize> {
     Ok(std::thread::available_parallelism()?.get())
 }
 
-fn cpu(whose: UsageWho) -> anyhow::Result<Duration> {
-    let usage = getrusage(whose)?;
-    let time = |value: TimeVal| {
-        let seconds = u64::try_from(value.tv_sec()).unwrap_or(0);
-        Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(value.tv_usec()).unwrap_or(0))
-    };
-    Ok(time(usage.user_time()) + time(usage.system_time()))
+/// To the nanosecond, where getrusage may count in ticks of 4 ms.
+fn cpu(clock: ClockId) -> anyhow::Result<Duration> {
+    Ok(clock_gettime(clock)?.into())
 }

@@ -110,8 +110,12 @@ fn stop_token() -> io::Result<CancellationToken> {
 }
 
 const NOTES: &str = "\
-Exit status: 0 when the rotation was exactly the honest peers, then lacked the stopped one, then had it again, and each hostile
-peer was refused for the reason that its behaviour deserves; 1 otherwise, with what was not so on standard error.
+Exit status:
+  0  the rotation was exactly the honest peers, then lacked the stopped one, then had it again, and
+     each hostile peer was refused for the reason that its behaviour deserves
+  1  it was not so: what was not is on standard error
+  2  a mistake in the command line
 
-In a terminal the table updates in place; elsewhere each change is a line. Colour is used on terminals only, and not when NO_COLOR
-is set. RUST_LOG shows the log lines of all parts on standard error.";
+In a terminal the table updates in place; elsewhere each change is a line. Colour is used on
+terminals only, and not when NO_COLOR is set. RUST_LOG shows the log lines of all parts on standard
+error.";

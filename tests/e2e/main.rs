@@ -2,9 +2,11 @@
 
 mod admit;
 mod demo;
+mod evidence;
 mod keys;
 mod layering;
 mod lifecycle;
+mod operator;
 mod readme;
 mod refuse;
 mod relay;

@@ -77,7 +77,7 @@ impl Cluster {
             None => (!options.allow_private).then(|| "origin.example:80".to_owned()),
         };
         let text = options.toml(&state, ports.home(), ports.common(), None, destination.as_deref());
-        let config = Config::parse(&text)?;
+        let config = options.config(&text)?;
         let keys = Keys::create(&config.keys_folder(), &mut rand::rng(), Clock::system().now())?;
         let (running, addresses) = run(&config).await?;
         let text = options.toml(
@@ -93,7 +93,7 @@ impl Cluster {
         let rotation = Rotation::new(addresses.dns, Name::parse(&options.rotation())?);
         Ok(Self {
             root: keys.root_public,
-            config: Config::parse(&text)?,
+            config: options.config(&text)?,
             running: Some(running),
             reader: OnceCell::new(),
             exits: Mutex::default(),

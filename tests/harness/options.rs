@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use attester::app::Addresses;
+use attester::{
+    app::Addresses,
+    config::{Config, ConfigError},
+    store::Retention,
+};
 
 /// How a cluster's attester is configured.
 #[derive(Clone, Debug)]
@@ -39,6 +43,8 @@ pub struct Options {
     pub receipt_within: Duration,
     /// Whether peers may serve at loopback addresses. Without it nobody can be admitted here.
     pub allow_private: bool,
+    /// How much of past probes is kept.
+    pub retention: Retention,
     /// Whether peers reach the origin through a [`crate::Gate`] that a test can close.
     pub origin_gate: bool,
 }
@@ -60,6 +66,7 @@ impl Options {
             total: Duration::from_secs(4),
             receipt_within: Duration::from_secs(2),
             allow_private: true,
+            retention: Retention::default(),
             origin_gate: false,
         }
     }
@@ -90,6 +97,13 @@ impl Options {
     pub(crate) fn too_slow(&self) -> Option<NonZeroU64> {
         let slowest = self.goodput_body / self.total.as_secs().max(1);
         NonZeroU64::new(slowest.midpoint(self.goodput_floor))
+    }
+
+    /// What the configuration file says, and a retention smaller than any that it could.
+    pub(crate) fn config(&self, text: &str) -> Result<Config, ConfigError> {
+        let mut config = Config::parse(text)?;
+        config.evidence = self.retention;
+        Ok(config)
     }
 
     /// The configuration file. `bound` are the addresses of an earlier start, which a restarted attester takes again.

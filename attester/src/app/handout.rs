@@ -42,7 +42,7 @@ impl Handout {
         let mut looks = tokio::time::interval(LOOKED_AT);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = None;
-        let mut tidied = Instant::now();
+        let (mut tidied, mut warned) = (Instant::now(), None);
         loop {
             tokio::select! {
                 () = token.cancelled() => return,
@@ -55,6 +55,13 @@ impl Handout {
             match self.look(clock.now(), tidy).await {
                 Ok(keys) => {
                     told = None;
+                    if keys.are_old(clock.now()) && warned.is_none_or(|at: Instant| at.elapsed() >= WARNED) {
+                        warned = Some(Instant::now());
+                        tracing::warn!(
+                            ends = %keys.keyset.expires,
+                            "the keyset should be signed again, and the root key is not at hand: attester keys sign --root FILE"
+                        );
+                    }
                     if !keys.are(&self.all.borrow()) {
                         self.hand_out(keys, clock.now());
                     }
@@ -73,14 +80,15 @@ impl Handout {
         }
     }
 
-    /// Reads the folder, beside the runtime.
+    /// Reads the folder, beside the runtime; now and then it also renews and tidies.
     async fn look(&self, now: Timestamp, tidy: bool) -> Result<Keys, KeysError> {
         let folder = self.folder.clone();
         let looking = tokio::task::spawn_blocking(move || {
-            let keys = Keys::load(&folder, now)?;
-            if tidy {
-                KeyFolder::new(&folder).tidy(now)?;
+            if !tidy {
+                return Keys::look(&folder, now);
             }
+            let keys = Keys::load(&folder, now)?;
+            KeyFolder::new(&folder).tidy(now)?;
             Ok(keys)
         });
         // A panic is not cured by waiting for the next look, and the panic hook has told it.
@@ -150,8 +158,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// How often the key folder is looked at.
 const LOOKED_AT: Duration = Duration::from_secs(2);
-/// How often private keys that have ended are removed from it.
+/// How often the keyset is renewed, if it is old, and private keys that have ended are removed.
 const TIDIED: Duration = Duration::from_secs(3600);
+/// How often an operator is told of a keyset that cannot be renewed here.
+const WARNED: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]

@@ -18,6 +18,7 @@ use super::{
     draft::{self, Draft},
     folder::{Held, KeyFolder},
     own, signer,
+    target::{Target, find},
 };
 
 /// A key that was made and waits.
@@ -57,26 +58,6 @@ pub struct Revocation {
     pub since: Seconds,
     /// What took its place, if it was the key that signed.
     pub replaced: Option<Rotated>,
-}
-
-/// Which key is meant.
-#[derive(Clone, Debug)]
-pub enum Target {
-    /// The key of this role that signs.
-    Role(Role),
-    /// The key with this thumbprint, or the only one whose thumbprint begins so.
-    Key(String),
-}
-
-impl std::str::FromStr for Target {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text.parse::<Role>() {
-            Ok(role) => Self::Role(role),
-            Err(_) => Self::Key(text.to_owned()),
-        })
-    }
 }
 
 impl KeyFolder {
@@ -315,58 +296,12 @@ fn is_over(keyset: &Keyset, held: &Held, now: Timestamp) -> bool {
     keyset.revoked_since(held.id()).is_some() || ended.is_some_and(|end| end <= now.seconds())
 }
 
-/// The key that is meant, and its role if that is known.
-fn find(
-    target: &Target,
-    keyset: &Keyset,
-    held: &[Held],
-    now: Timestamp,
-) -> Result<(Thumbprint, Option<Role>), KeysError> {
-    let listed = keyset
-        .keys
-        .iter()
-        .filter_map(|entry| Some((draft::thumbprint(entry)?, entry.role)));
-    let mut known: Vec<(Thumbprint, Role)> = listed.chain(held.iter().map(|held| (held.id(), held.role))).collect();
-    known.sort();
-    known.dedup();
-    let role_of = |key| known.iter().find(|(known, _)| *known == key).map(|(_, role)| *role);
-    let name = match target {
-        Target::Role(role) => {
-            let signs = signer(keyset, held, *role, now).ok_or(KeysError::OnlyRevoked { role: *role })?;
-            return Ok((signs.id(), Some(*role)));
-        }
-        Target::Key(name) => name,
-    };
-    let whole = name.parse::<Thumbprint>().ok();
-    if let Some(key) = whole.or_else(|| Some(name.parse::<PublicKey>().ok()?.thumbprint())) {
-        return Ok((key, role_of(key)));
-    }
-    let revoked = keyset
-        .revoked
-        .iter()
-        .map(|revoked| Thumbprint::from_bytes(*revoked.key.as_bytes()));
-    let mut keys: Vec<Thumbprint> = known.iter().map(|(key, _)| *key).chain(revoked).collect();
-    keys.retain(|key| name.len() >= MIN_PREFIX && key.to_string().starts_with(name.as_str()));
-    keys.sort();
-    keys.dedup();
-    match keys[..] {
-        [key] => Ok((key, role_of(key))),
-        [] => Err(KeysError::NotFound { name: name.clone() }),
-        _ => Err(KeysError::Ambiguous {
-            name: name.clone(),
-            count: keys.len(),
-        }),
-    }
-}
-
 /// Overlap of a rotation that nobody gave another for.
 pub(super) const DEFAULT_OVERLAP: Duration = Duration::from_secs(DAY);
 /// A probe under way still ends under the keys that it began with.
 const MIN_OVERLAP: Duration = Duration::from_secs(60);
 /// An entry that ends with the keyset would be renewed with it.
 const MAX_OVERLAP: Duration = Duration::from_secs(Keys::LIFE.as_secs() - DAY);
-/// Fewer characters of a thumbprint are a slip of the hand.
-const MIN_PREFIX: usize = 4;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::unreachable, reason = "tests")]

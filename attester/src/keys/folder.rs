@@ -87,7 +87,7 @@ impl KeyFolder {
     pub(super) fn occupied(&self) -> Option<PathBuf> {
         let keys = Role::ALL.iter().map(|role| self.key_file(*role));
         let others = [ROOT, ROOT_PUBLIC, KEYSET].map(|name| self.file(name));
-        keys.chain(others).find(|path| path.exists())
+        others.into_iter().chain(keys).find(|path| path.exists())
     }
 
     /// Waits until nobody else changes the files.

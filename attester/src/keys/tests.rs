@@ -1,6 +1,9 @@
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use proto::checked::Signed;
+use proto::{checked::Signed, key::KeyError};
 use rand::{SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
 

@@ -65,7 +65,7 @@ labels! {
         Store = "store",
         /// DNS shows what was decided.
         Dns = "dns",
-        /// The last control probe reached the origin.
+        /// The last probe that could tell reached the origin.
         Origin = "origin",
     }
 

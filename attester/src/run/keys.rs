@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proto::{
     checked::Signed,
-    claims::{Keyset, Registration, Role},
+    claims::{KeyEntry, Keyset, Registration, Role},
     ids::PeerId,
 };
 
@@ -28,7 +28,9 @@ impl Core {
             self.doubted = self.members.iter().filter(proven).map(|(id, _)| id.clone()).collect();
         }
         self.pass_keyset_on();
-        self.end_sessions_of_gone_keys(&keys.keyset);
+        if anything_gone(&before.keyset, &keys.keyset) {
+            self.end_sessions_of_gone_keys(&keys.keyset);
+        }
     }
 
     /// Makes the standing of some members again from their stored evidence, as after a restart. Many of them take a while,
@@ -119,6 +121,12 @@ impl Core {
             }
         }
     }
+}
+
+/// Whether a key that sessions may have begun with does not count any more.
+fn anything_gone(before: &Keyset, now: &Keyset) -> bool {
+    let still = |old: &KeyEntry| now.keys.iter().any(|new| (new.role, new.key) == (old.role, old.key));
+    before.revoked != now.revoked || !before.keys.iter().all(still)
 }
 
 /// Whether a registration is for a session of a key that the keyset still lists.

@@ -22,7 +22,9 @@ impl Core {
         let now = self.kit.clock.now();
         let probed = self.unless_revoked(probed);
         let id = probed.peer.clone();
-        self.origin_well = probed.origin_well.unwrap_or(self.origin_well);
+        // A proof came from the origin too; without this the origin would stay unwell after one control probe that failed, until the next failure.
+        let proved = probed.result.is_ok().then_some(true);
+        self.origin_well = probed.origin_well.or(proved).unwrap_or(self.origin_well);
         let Some(mut member) = self.members.remove(&id) else {
             return;
         };

@@ -33,6 +33,10 @@ pub(super) const BY_HAND: &[(&str, &str, &[&[u8]])] = &[
         &[2, 10, 1], &[0, 2], &[0, 0, 0, 0, 0], &[0, 0, 0, 1, 0], &[0, 0, 0, 2, 0], &[1, 29, 4, 0], &[1, 9, 8],
         &[0, 0, 0, 0, 0], &[0, 0, 1, 0, 0],
     ]),
+    // Re-signed in another context, and with another header under the signature than in the envelope.
+    ("envelopes", "context", &[&[0; 6], &[1, 2]]),
+    ("envelopes", "header", &[&[0; 6], &[1, 0, 1, 1]]),
+    ("envelopes", "untagged", &[&[0; 7], &[0, 1, 0]]),
     ("successions", "two", &[&[0, 2], &[0; 6], &[0; 6], &[0], &[0; 3]]),
     ("registration", "token", &[&[0; 10], &[6], b"sesame"]),
     // A move from another key, of today, of 100 days ago, and swapped; after token and chain of an honest registration.

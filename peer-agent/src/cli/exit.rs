@@ -69,7 +69,7 @@ impl Exit {
             Self::Other => "anything that is not listed here: it was told on standard error",
             Self::Config => "a mistake on the command line or in the configuration, or no such file: correct it",
             Self::Files => "a key or other file cannot be used, is in use or in the way: move or restore it",
-            Self::Port => "the port cannot be listened on: another program has it, or this user may not",
+            Self::Port => "the port cannot be listened on: another program has it, or you may not",
         }
     }
 

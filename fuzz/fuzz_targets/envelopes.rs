@@ -1,0 +1,3 @@
+//! See `fuzz-one --list`.
+#![cfg_attr(fuzzing, no_main)]
+fuzz::program!("envelopes");
