@@ -487,3 +487,86 @@ fn listings_are_read_while_an_attester_writes() {
         assert!(again.to_string().contains("another attester"), "{again}");
     });
 }
+
+#[test]
+fn listings_are_narrowed_down_and_ordered() {
+    let (place, good, bad) = prepared();
+    let mut old = peer(6, "retired");
+    old.last_seen = Timestamp::from_secs(951_782_400);
+    old.protocols = Protocols::new([Protocol::EnproxyPath]).unwrap();
+    place.fill(async |store| store.record_peer(&old).await.unwrap());
+    let listed = |arguments: &[&str]| -> Vec<String> {
+        let (code, objects) = place.json(&[&["peers"], arguments].concat());
+        assert_eq!(code, 0, "{arguments:?}");
+        let id = |object: &Value| object["peer"].as_str().unwrap().to_owned();
+        objects.iter().map(id).collect()
+    };
+    let is = |arguments: &[&str], expected: &[&PeerRow]| {
+        let mut expected: Vec<&str> = expected.iter().map(|peer| peer.id.as_str()).collect();
+        expected.sort_unstable();
+        assert_eq!(listed(arguments), expected, "{arguments:?}");
+    };
+    is(&[], &[&good, &bad, &old]);
+    is(&["--standing", "verified"], &[&good]);
+    is(&["--standing", "verified,suspended"], &[&good, &bad]);
+    is(&["--standing", "verified", "--standing", "retired"], &[&good, &old]);
+    is(&["--standing", "verified", "--reason", "tls-timeout"], &[]);
+    is(&["--reason", "tls-timeout"], &[&bad]);
+    is(&["--protocol", "enproxy-path"], &[&old]);
+    is(&["--protocol", "connect"], &[&good, &bad]);
+    is(&["--address", "127.77.2.1"], &[&bad]);
+    is(&["--address", "127.77.0.0/22"], &[&good, &bad]);
+    is(&["--address", "127.77.2.1:8444"], &[]);
+    is(&["--seen-within", "1h"], &[&good, &bad]);
+    is(&["--not-seen-within", "1h"], &[&old]);
+    is(&["--lease-within", "5m"], &[&good]);
+    is(&["--lease-within", "10s"], &[]);
+    let by_seen = listed(&["--sort", "seen", "--reverse", "--limit", "1"]);
+    assert_eq!(by_seen, [old.id.to_string()]);
+    assert_eq!(
+        listed(&["--sort", "standing"]),
+        [good.id.to_string(), bad.id.to_string(), old.id.to_string()]
+    );
+    assert_eq!(listed(&["--sort", "lease"])[0], good.id.as_str());
+    let counted = place.run(&["peers", "--count", "--seen-within", "1h"]);
+    assert_eq!((counted.code, counted.out.as_str()), (0, "2\n"));
+    for (wrong, exists) in [
+        (["--standing", "verifed"], "suspended"),
+        (["--reason", "slow"], "tls-timeout"),
+        (["--protocol", "socks"], "enproxy-path"),
+        (["--sort", "age"], "first-seen"),
+        (["--address", "127.77"], "192.0.2.0/24"),
+        (["--seen-within", "5"], "24h"),
+    ] {
+        let ran = place.run(&[&["peers"], &wrong[..]].concat());
+        assert!(ran.code == 2 && ran.err.contains(exists), "{wrong:?}: {}", ran.err);
+    }
+    let rejections = |arguments: &[&str]| place.json(&[&["rejections"], arguments].concat()).1.len();
+    assert_eq!(rejections(&["--source", "127.77.0.0/16"]), 2);
+    assert_eq!(rejections(&["--source", "127.77.0.0/16", "--limit", "1"]), 1);
+    assert_eq!(rejections(&["--reason", "port-refused"]), 3);
+    assert_eq!(rejections(&["--reason", "relay"]), 0);
+}
+
+#[test]
+fn one_probe_is_explained_with_each_claim() {
+    let (place, good, _) = prepared();
+    let ran = place.run(&["explain", good.id.as_str(), "--probe", "0202"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    for part in [
+        &"02".repeat(16),
+        "resolve  0.300",
+        "connect  1.200",
+        "receipt       not there",
+    ] {
+        assert!(ran.out.contains(part), "{part:?} in\n{}", ran.out);
+    }
+    let ran = place.run(&["explain", good.id.as_str()]);
+    assert!(ran.out.contains("since       ") && ran.out.contains("waits for   a proof before its lease ends"));
+    assert!(ran.out.lines().all(|line| line.chars().count() <= 100), "{}", ran.out);
+    let ran = place.run(&["explain", good.id.as_str(), "--probe", "09"]);
+    assert!(ran.code == 1 && ran.err.contains("no probe 09"), "{}", ran.err);
+    let (_, objects) = place.json(&["explain", good.id.as_str()]);
+    assert_eq!(objects[0]["streak"]["needed"], 3);
+    assert_eq!(objects[1]["evidence_sha256"].as_str().unwrap().len(), 64);
+}

@@ -152,7 +152,8 @@ fn a_broken_property_is_told() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    // What is found here is kept in `reproductions/`.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
     #[test]
     fn random_bytes_keep_every_property(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         for target in TARGETS {

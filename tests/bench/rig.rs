@@ -115,7 +115,8 @@ impl Rig {
             listen: self.port,
             attester: self.started.session,
             root: self.started.root.clone(),
-            folder: self.folder.path().join("peers"),
+            // One for each process: it is made by whoever comes first.
+            folder: self.folder.path().join(format!("peers-{first}")),
             protocol: None,
             at_once: 16,
             core: None,

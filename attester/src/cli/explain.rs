@@ -280,8 +280,9 @@ fn rejection_lines(rejections: &[RejectionRow]) -> String {
 /// Probes that are looked at for a streak, at least.
 const OF_A_STREAK: usize = 64;
 const HELP: &str = "\
-With --json, one object a line. kind \"peer\": as `attester peers --json`, and streak (proofs, needed, missing, failures),
-waits_for. kind \"move\": old_peer, peer, at. kind \"probe\": probe, peer, at, path, protocol, body, outcome, standing (after
-it), phase, reason, remedy, detail, phases_us (microseconds from the start to each phase's end), nonce, evidence_bytes,
-evidence_sha256, claims_sha256 (by the claim's name). kind \"rejection\": as `attester rejections --json`. kind \"bad-row\":
-id, why. Times are RFC 3339, UTC.";
+With --json, one object a line. kind \"peer\": as `attester peers --json`, and streak (proofs, needed, \
+missing, failures), waits_for. kind \"move\": old_peer, peer, at. kind \"probe\": probe, peer, at, path, \
+protocol, body, outcome, standing (after it), phase, reason, remedy, detail, phases_us (microseconds from \
+the start to each phase's end), nonce, evidence_bytes, evidence_sha256, claims_sha256 (by the claim's \
+name). kind \"rejection\": as `attester rejections --json`. kind \"bad-row\": id, why. Times are RFC 3339, \
+UTC.";

@@ -133,9 +133,12 @@ pub(super) fn clock_time(time: Timestamp) -> String {
     format!("{date} {}", time_of_day(seconds))
 }
 
-/// A time as people read it, to the millisecond.
+/// A time as people read it, to the millisecond if it is not a whole second.
 pub(super) fn clock_time_millis(time: Timestamp) -> String {
-    format!("{}.{:03}", clock_time(time), time.as_micros() % 1_000_000 / 1000)
+    match time.as_micros() % 1_000_000 / 1000 {
+        0 => clock_time(time),
+        millis => format!("{}.{millis:03}", clock_time(time)),
+    }
 }
 
 /// A time as programs read it: RFC 3339, UTC, to the microsecond.

@@ -123,7 +123,7 @@ impl Core {
             .members
             .iter()
             .filter(|(id, member)| {
-                member.busy.is_none() && self.roster.by_peer(id).is_none() && now >= member.last_seen.plus(kept)
+                now >= member.last_seen.plus(kept) && member.busy.is_none() && self.roster.by_peer(id).is_none()
             })
             .map(|(id, _)| id.clone())
             .take(FORGOTTEN_AT_ONCE)

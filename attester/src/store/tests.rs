@@ -18,6 +18,7 @@ use super::*;
 use crate::model::{PhaseTimes, Reason, Route};
 
 mod opening;
+mod pruning;
 mod successions;
 
 fn state() -> (TempDir, PathBuf) {

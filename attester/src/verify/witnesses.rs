@@ -156,8 +156,8 @@ pub(super) fn v5_times(
         ));
     }
     let tolerance = case.demands.clock_tolerance;
-    if !look.at_least("request at the origin", &statement.arrived, &start.minus(tolerance))
-        | !look.below("request at the origin", &statement.arrived, &end.plus(tolerance))
+    if !look.at_least("reached the origin", &statement.arrived, &start.minus(tolerance))
+        | !look.below("reached the origin", &statement.arrived, &end.plus(tolerance))
     {
         return Err(Finding::new(Reason::OriginFailed, "the origin's clock is off"));
     }

@@ -34,7 +34,7 @@ pub(crate) struct Settings {
     pub(crate) listen: u16,
     pub(crate) attester: SocketAddr,
     pub(crate) root: String,
-    /// Where the TLS key that they share is kept.
+    /// Where the TLS key that they share is kept; no other process may use it.
     pub(crate) folder: PathBuf,
     /// The one protocol that they list; all when `None`.
     pub(crate) protocol: Option<String>,

@@ -221,8 +221,9 @@ fn nothing_stored(peer: &PeerId) -> Failure {
 /// Probes among which the newest with evidence is looked for.
 const NEWEST: usize = 64;
 const HELP: &str = "\
-The file holds the signed claims of one probe (proto/README.md, \"Evidence\"), and nothing else is needed to check it but the
-root's public key: attester evidence verify FILE --root KEY. It tells the peer's address; CONNECT tokens are never in it.
+The file holds the signed claims of one probe (proto/README.md, \"Evidence\"), and nothing else is needed \
+to check it but the root's public key: attester evidence verify FILE --root KEY. It tells the peer's \
+address; CONNECT tokens are never in it.
 No file is overwritten; with --all, files that are there already with the same bytes are left alone.
 
 With --json: kind \"evidence-file\", file, peer, probe, at, outcome, reason, bytes, sha256.";

@@ -226,18 +226,19 @@ const UNREADABLE: u8 = 3;
 /// Bytes of a file that holds a public key.
 const MOST_KEY: u64 = 1024;
 const HELP: &str = "\
-No network, configuration or state file is needed. One FILE is told at length: each check of proto/README.md
-(\"Verification\") with the values that it compared. Several are told in a line each.
+No network, configuration or state file is needed. One FILE is told at length: each check of \
+proto/README.md (\"Verification\") with the values that it compared. Several are told in a line each.
 
 Exit codes:
   0  every file verifies, and says that the peer was proved
   2  a mistake in the command line
   3  a file cannot be read
-  4  a file is authentic, but its verdict is failed or inconclusive: it shows what the attester signed
-  5  a file does not verify: it was changed, is of another root or peer, or its proof does not hold
+  4  a file is authentic, but its verdict is failed or inconclusive
+  5  a file does not verify: changed, of another root or peer, or its proof does not hold
 Of several files the worst decides: 5, then 3, then 4.
 
-With --json, an object a file: kind (\"evidence\"), file, result (\"proved\", \"authentic\", \"invalid\", \"unreadable\"), why,
-bytes, sha256; of the signed verdict (null where it does not verify) peer, probe, at, outcome, standing, reason, expires; of
-the proof (null without one) address, route, goodput; and checks, each with check, result (\"held\", \"failed\", \"taken\",
-\"left-out\", \"not-reached\"), reason, detail and compared: what, found, relation, must, held.";
+With --json, an object a file: kind (\"evidence\"), file, result (\"proved\", \"authentic\", \"invalid\", \
+\"unreadable\"), why, bytes, sha256; of the signed verdict (null where it does not verify) peer, probe, \
+at, outcome, standing, reason, expires; of the proof (null without one) address, route, goodput; and \
+checks, each with check, result (\"held\", \"failed\", \"taken\", \"left-out\", \"not-reached\"), reason, \
+detail and compared: what, found, relation, must, held.";

@@ -162,9 +162,11 @@ const PROTOCOLS: [&str; 3] = [
     Protocol::Connect.as_str(),
 ];
 const HELP: &str = "\
-Filters of different names must all hold; of one name, given more than once or with commas, any one is enough:
-`--standing suspended,refused --seen-within 1h` lists whoever is suspended or refused and was heard of in the last hour.
+Filters of different names must all hold; of one name, given more than once or with commas, any one is \
+enough: `--standing suspended,refused --seen-within 1h` lists whoever is suspended or refused and was \
+heard of in the last hour.
 --limit cuts what --sort has ordered; --count counts what the filters leave.
 
-With --json: kind \"peer\", peer, name, key, address, pin, protocols, standing, since, reason, remedy, detail, first_seen,
-last_seen, lease_until; kind \"count\", peers; kind \"bad-row\", id, why. Times are RFC 3339, UTC; absent ones null.";
+With --json: kind \"peer\", peer, name, key, address, pin, protocols, standing, since, reason, remedy, \
+detail, first_seen, last_seen, lease_until; kind \"count\", peers; kind \"bad-row\", id, why. Times are \
+RFC 3339, UTC; absent ones null.";

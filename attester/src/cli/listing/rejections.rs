@@ -67,7 +67,8 @@ impl Rejections {
 }
 
 const HELP: &str = "\
-The last 1,000 are kept. Filters of different names must both hold; of one name, given more than once or with commas, any
-one is enough.
+The last 1,000 are kept. Filters of different names must both hold; of one name, given more than once or \
+with commas, any one is enough.
 
-With --json: kind \"rejection\", at, source, peer, reason, remedy, detail; kind \"count\", rejections; kind \"bad-row\", id, why.";
+With --json: kind \"rejection\", at, source, peer, reason, remedy, detail; kind \"count\", rejections; \
+kind \"bad-row\", id, why.";
