@@ -2,7 +2,8 @@
 
 use std::{
     error::Error,
-    fmt, io,
+    fmt,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -12,6 +13,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::{
     config::{Config, ConfigError},
     store::{Store, StoreError},
+    telemetry::is_coloured,
 };
 
 mod check_config;
@@ -79,7 +81,11 @@ struct Listing {
 
 /// Reads the command line, does what it says and tells how it went.
 pub fn main() -> ExitCode {
-    let done = match Command::parse().action {
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(told) => return tell(&told),
+    };
+    let done = match command.action {
         Action::Init(init) => init.run(),
         Action::Serve(file) => serve::serve(&file.config),
         Action::Peers(peers) => peers.run(),
@@ -98,6 +104,27 @@ pub fn main() -> ExitCode {
             failure.code()
         }
     }
+}
+
+/// Prints help, or what is wrong with a command line, by the program's own rule of colours (clap's would colour a dumb
+/// terminal on a machine that says it is CI).
+fn tell(told: &clap::Error) -> ExitCode {
+    let coloured = match told.use_stderr() {
+        true => is_coloured(&io::stderr()),
+        false => is_coloured(&io::stdout()),
+    };
+    let text = told.render();
+    let text = if coloured {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    // Whoever closed the stream does not want to know.
+    let (_, exit) = match told.use_stderr() {
+        true => (io::stderr().write_all(text.as_bytes()), Exit::Config),
+        false => (io::stdout().write_all(text.as_bytes()), Exit::Done),
+    };
+    exit.into()
 }
 
 impl ConfigFile {

@@ -1,6 +1,10 @@
 //! The command line, and what its exit codes mean.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -15,6 +19,7 @@ mod report;
 mod run;
 mod settings;
 
+use colour::is_coloured;
 use exit::Exit;
 
 /// Serve as a give mode peer, and prove to an attester that it works.
@@ -84,6 +89,27 @@ impl Cli {
         }?;
         Ok(Exit::Done)
     }
+}
+
+/// Prints help, or what is wrong with a command line, by the program's own rule of colours (clap's would colour a dumb
+/// terminal on a machine that says it is CI).
+pub(crate) fn tell(told: &clap::Error) -> ExitCode {
+    let coloured = match told.use_stderr() {
+        true => is_coloured(&io::stderr()),
+        false => is_coloured(&io::stdout()),
+    };
+    let text = told.render();
+    let text = if coloured {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    // Whoever closed the stream does not want to know.
+    let (_, exit) = match told.use_stderr() {
+        true => (io::stderr().write_all(text.as_bytes()), Exit::Config),
+        false => (io::stdout().write_all(text.as_bytes()), Exit::Done),
+    };
+    ExitCode::from(exit.code())
 }
 
 /// The exit code of a failure.

@@ -7,7 +7,11 @@ use clap::Parser;
 mod cli;
 
 fn main() -> ExitCode {
-    match cli::Cli::parse().run() {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return cli::tell(&told),
+    };
+    match cli.run() {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {
             eprintln!("peer-agent: {error:#}");

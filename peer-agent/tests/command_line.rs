@@ -23,7 +23,7 @@ struct Ran {
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peer-agent"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
-    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_LOG", "COLUMNS"] {
+    for name in ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_LOG", "COLUMNS"] {
         command.env_remove(name);
     }
     command.env("TERM", "xterm");
@@ -306,7 +306,14 @@ fn colour_is_for_terminals() {
     let help = || command(folder.path(), &["--help"]);
     assert!(is_coloured(&on_a_terminal(&mut help())));
     assert!(!is_coloured(&on_a_terminal(help().env("NO_COLOR", "1"))));
+    // Also where clap's own rule would colour it.
+    assert!(!is_coloured(&on_a_terminal(
+        help().env("TERM", "dumb").env("CI", "true")
+    )));
     assert!(!is_coloured(&ran(&mut help()).out));
+    let mistaken = ran(&mut command(folder.path(), &["no-such-command"]));
+    assert_eq!((mistaken.code, mistaken.out.as_str()), (2, ""));
+    assert!(!is_coloured(&mistaken.err) && mistaken.err.contains("no-such-command"));
     assert!(is_coloured(&ran(help().env("CLICOLOR_FORCE", "1")).out));
     // A run that ends at once, after it has logged something.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -59,6 +59,7 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_attester"));
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
         for name in [
+            "CI",
             "NO_COLOR",
             "CLICOLOR",
             "CLICOLOR_FORCE",

@@ -62,14 +62,31 @@ fn help_is_coloured_on_terminals_only() {
         place.command(&["--help"]).env("NO_COLOR", "1"),
         None
     )));
-    assert!(!is_coloured(&on_a_terminal(
-        place.command(&["--help"]).env("TERM", "dumb"),
-        None
-    )));
+    // Also where clap's own rule would colour it.
+    for ci in [None, Some("true")] {
+        let mut dumb = place.command(&["--help"]);
+        dumb.env("TERM", "dumb").envs(ci.map(|value| ("CI", value)));
+        assert!(!is_coloured(&on_a_terminal(&mut dumb, None)), "{ci:?}");
+    }
     assert!(!is_coloured(&place.run(&["--help"]).out));
     assert!(is_coloured(
         &ran(place.command(&["--help"]).env("CLICOLOR_FORCE", "1")).out
     ));
+}
+
+#[test]
+fn mistakes_in_a_command_line_follow_the_same_rule() {
+    let place = Place::new();
+    let mistaken = || place.command(&["no-such-command"]);
+    assert!(is_coloured(&on_a_terminal(&mut mistaken(), None)));
+    assert!(!is_coloured(&on_a_terminal(mistaken().env("NO_COLOR", "1"), None)));
+    let piped = ran(&mut mistaken());
+    assert_eq!((piped.code, piped.out.as_str()), (2, ""));
+    assert!(
+        !is_coloured(&piped.err) && piped.err.contains("no-such-command"),
+        "{}",
+        piped.err
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Whether log lines are coloured.
+//! Whether what the program says is coloured.
 
 use std::{ffi::OsString, io::IsTerminal};
 
-/// The rule of clap's own help, so that one program is of one mind: never with `NO_COLOR` (<https://no-color.org>); always
+/// One rule for logs, help and mistakes in a command line, so that one program is of one mind: never with `NO_COLOR` (<https://no-color.org>); always
 /// with `CLICOLOR_FORCE` (<https://bixense.com/clicolors>); else on terminals that are not dumb, unless `CLICOLOR` is 0.
 pub(super) fn is_coloured(stream: &impl IsTerminal) -> bool {
     colour(stream.is_terminal(), |name| std::env::var_os(name))
