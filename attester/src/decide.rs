@@ -25,6 +25,8 @@ pub struct Life {
     doubts: u32,
     turn: u64,
     last: Option<Finding>,
+    /// The latest failure that counts still.
+    blamed: Option<Finding>,
 }
 
 /// Where a peer stands.
@@ -122,22 +124,20 @@ impl Life {
             doubts: 0,
             turn: 0,
             last: None,
+            blamed: None,
         }
     }
 
-    /// A life that begins with a registration by a key that the identities of `past` have moved to. What counted against them
-    /// counts on, for a fresh key washes nobody clean; of what was proven nothing does (promise P1).
+    /// A life that begins with a registration by who lived the lives of `past`, under another key, or at another address or with
+    /// another TLS key or other protocols. What counted against them counts on, for nothing of that washes anybody clean; of
+    /// what was proven nothing does (promise P1).
     pub fn succeeding<'a>(identity: Identity, past: impl IntoIterator<Item = &'a Self>) -> Self {
         past.into_iter().fold(Self::registered(identity), |life, earlier| Self {
             strikes: life.strikes.saturating_add(earlier.strikes),
             doubts: life.doubts.max(earlier.doubts),
             turn: life.turn.max(earlier.turn),
-            // Not that it said goodbye.
-            last: earlier
-                .last
-                .clone()
-                .filter(|_| earlier.strikes > 0 || earlier.doubts > 0)
-                .or(life.last),
+            last: earlier.why().or(life.last),
+            blamed: earlier.blamed.clone().or(life.blamed),
             ..life
         })
     }
@@ -253,15 +253,9 @@ impl Life {
                 self.last = Some(finding);
                 self.lapsed(now)
             }
-            Event::Goodbye => Self {
-                last: Some(Reason::Goodbye.into()),
-                ..self.anew(Standing::Retired)
-            },
-            Event::AddressTaken => Self {
-                last: Some(Reason::AddressTaken.into()),
-                ..self.anew(Standing::Retired)
-            },
-            Event::Forgotten => self.anew(Standing::Retired),
+            Event::Goodbye => self.retired(Some(Reason::Goodbye.into())),
+            Event::AddressTaken => self.retired(Some(Reason::AddressTaken.into())),
+            Event::Forgotten => self.retired(None),
             Event::Returned => self.returned(now),
             Event::KeyRevoked => self.without_streak(),
             Event::Tick => self.lapsed(now),
@@ -294,6 +288,7 @@ impl Life {
         // Before membership strikes add up, so that who fails now and then is told so; a member's must be consecutive.
         if matches!(self.standing, Standing::Verified { .. }) {
             self.strikes = 0;
+            self.blamed = None;
         }
         self.doubts = 0;
         self.last = None;
@@ -346,6 +341,7 @@ impl Life {
     fn failed(mut self, finding: Finding, rules: &Rules) -> Self {
         self.strikes = self.strikes.saturating_add(1);
         self.doubts = 0;
+        self.blamed = Some(finding.clone());
         self.last = Some(finding);
         let out = self.strikes >= rules.strikes;
         let standing = match self.standing {
@@ -383,19 +379,35 @@ impl Life {
     fn returned(self, now: Timestamp) -> Self {
         let life = self.lapsed(now);
         match life.standing {
-            Standing::Retired => life.anew(Standing::Registered),
+            Standing::Retired => Self {
+                standing: Standing::Registered,
+                last: life.why(),
+                ..life
+            },
             // A reconnect alone costs a member nothing, and washes nobody clean.
             _ => life,
         }
     }
 
-    fn anew(self, standing: Standing) -> Self {
+    /// Who leaves owes nothing for leaving. A member leaves with a clean slate; what counted against anybody else still does
+    /// when it is back, or leaving would wash it off.
+    fn retired(self, last: Option<Finding>) -> Self {
+        let clean = matches!(self.standing, Standing::Verified { .. });
         Self {
-            standing,
-            strikes: 0,
+            standing: Standing::Retired,
+            strikes: if clean { 0 } else { self.strikes },
+            blamed: self.blamed.filter(|_| !clean),
             doubts: 0,
+            last: last.or(self.last),
             ..self
         }
+    }
+
+    /// Why it stands as it does, once it is back: not that it was away.
+    fn why(&self) -> Option<Finding> {
+        let away = |finding: &Finding| matches!(finding.reason, Reason::Goodbye | Reason::AddressTaken);
+        let last = self.last.clone().filter(|last| !away(last));
+        last.or_else(|| self.blamed.clone())
     }
 }
 

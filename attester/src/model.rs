@@ -8,6 +8,7 @@ use proto::{
     key::{KeyError, PublicKey},
 };
 
+pub(crate) mod place;
 mod reason;
 
 pub use reason::{Blame, Reason};

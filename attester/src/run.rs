@@ -24,7 +24,7 @@ use crate::{
     decide::{Event, Rules},
     flashlight::Prober,
     keys::Keys,
-    metrics::{Levels, Metrics},
+    metrics::Metrics,
     model::{Finding, Identity, Reason},
     origin::Arrivals,
     plan::Pace,
@@ -44,8 +44,10 @@ mod member;
 mod naming;
 mod probe;
 pub mod restore;
+mod room;
 mod sparing;
 mod successions;
+mod upkeep;
 mod verdict;
 
 use admission::Reached;
@@ -401,95 +403,6 @@ impl Core {
             member.last_seen = now;
         }
     }
-
-    /// Notes a rejection in the bounded ring; beyond what a second may hold they are only counted in the log.
-    fn note_rejection(&mut self, source: SocketAddr, peer: Option<PeerId>, finding: &Finding) {
-        tracing::debug!(reason = %finding.reason, "rejected");
-        if self.rejections.len() < REJECTIONS_AT_ONCE {
-            let (reason, detail) = (finding.reason, finding.detail().to_owned());
-            self.rejections.push(RejectionRow {
-                at: self.kit.clock.now(),
-                source: source.ip(),
-                peer,
-                reason,
-                detail,
-            });
-        }
-    }
-
-    async fn flush_rejections(&mut self) {
-        if !self.rejections.is_empty() {
-            let rows = std::mem::take(&mut self.rejections);
-            let kept = self.kit.store.record_rejections(&rows).await;
-            self.note_store(kept);
-        }
-    }
-
-    async fn housekeep(&mut self) {
-        self.note_levels();
-        self.flush_rejections().await;
-        self.forget_the_gone().await;
-        self.prune().await;
-    }
-
-    /// Whether a write succeeded. The first failure is told; health shows it until a write succeeds again.
-    fn note_store<T>(&mut self, result: Result<T, crate::store::StoreError>) -> bool {
-        match result {
-            Ok(_) => self.store_well = true,
-            Err(error) => {
-                if self.store_well {
-                    tracing::warn!(%error, "the store does not take decisions: nothing new is published until it does");
-                }
-                self.store_well = false;
-            }
-        }
-        self.store_well
-    }
-
-    /// What monitoring shows of the whole; it looks at every peer, so not at every event.
-    fn note_levels(&self) {
-        let now = self.kit.clock.now();
-        let mut levels = Levels {
-            sessions: self.roster.len(),
-            in_flight: self.in_flight,
-            members_waiting: self.members_due.len(),
-            others_waiting: self.others_due.len(),
-            ..Levels::default()
-        };
-        for member in self.members.values() {
-            let name = member.life.standing().name();
-            match levels.standings.iter_mut().find(|(standing, _)| *standing == name) {
-                Some((_, peers)) => *peers += 1,
-                None => levels.standings.push((name, 1)),
-            }
-            if member.admitted && member.life.membership(now).is_some() {
-                levels.rotation += usize::from(self.kit.policy.zone.keeps_out(&member.life).is_none());
-                let left = member.life.lease().map(|until| until.since(now));
-                levels.shortest_lease = levels.shortest_lease.into_iter().chain(left).min();
-            }
-        }
-        self.kit.metrics.levels(&levels);
-    }
-
-    fn note_pulse(&mut self) {
-        let began = Instant::now();
-        let now = self.kit.clock.now();
-        let verified = self
-            .members
-            .values()
-            .filter(|member| member.life.membership(now).is_some())
-            .count();
-        let pulse = Pulse {
-            sessions: self.roster.len(),
-            peers: self.members.len(),
-            verified,
-            store_well: self.store_well,
-            origin_well: self.origin_well,
-        };
-        self.pulse
-            .send_if_modified(|shown| std::mem::replace(shown, pulse.clone()) != pulse);
-        self.pulsing.done(began);
-    }
 }
 
 /// Whether `identity`'s address is held by somebody else: only a lease that runs holds one. A live session does not, or a
@@ -508,6 +421,4 @@ const REPORTS: usize = 1024;
 /// Reachability checks at once, in all and from one source.
 const REACH_AT_ONCE: usize = 64;
 const REACH_PER_SOURCE: usize = 4;
-/// Rejections kept between two flushes.
-const REJECTIONS_AT_ONCE: usize = 256;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);

@@ -49,7 +49,7 @@ const ATTESTERS_TROUBLE: Property = Property {
 };
 const GOODBYE: Property = Property {
     name: "goodbye",
-    says: "who says goodbye, or whose address is taken, is no member from then on, and has no strikes",
+    says: "who says goodbye, or whose address is taken, is no member from then on; it owes nothing for that, and only who was verified leaves without strikes",
 };
 const RESTORED: Property = Property {
     name: "restored",
@@ -150,7 +150,12 @@ fn step(
             )
         }),
         5..=7 => {
-            report.check(GOODBYE, !is && life.strikes() == 0, || format!("{life:?}"));
+            let owed = if before == attester::decide::VERIFIED {
+                0
+            } else {
+                strikes
+            };
+            report.check(GOODBYE, !is && life.strikes() == owed, || format!("{life:?}"));
             // A retired life must be named anew.
             *counted = Counted::default();
         }

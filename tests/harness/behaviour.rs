@@ -167,6 +167,8 @@ behaviours! {
     AppendsByte = "appends-byte", Refused(Reason::Overlong);
     /// Its agent does not acknowledge announcements.
     NeverAcks = "never-acks", Refused(Reason::AckMissing);
+    /// Answers each announcement by opening another session, so that the one in which it was announced is replaced.
+    ReplacesItsSession = "replaces-its-session", Refused(Reason::AckMissing);
     /// Its agent refuses announcements.
     RefusesAnnouncements = "refuses-announcements", Refused(Reason::AckRefused);
     /// Its proxy does not report to its agent, so there is no receipt.

@@ -41,6 +41,8 @@ pub struct Options {
     pub total: Duration,
     /// Time for the receipt after that.
     pub receipt_within: Duration,
+    /// How many peers there may be.
+    pub max_peers: usize,
     /// Whether peers may serve at loopback addresses. Without it nobody can be admitted here.
     pub allow_private: bool,
     /// How much of past probes is kept.
@@ -65,6 +67,7 @@ impl Options {
             connect: Duration::from_secs(2),
             total: Duration::from_secs(4),
             receipt_within: Duration::from_secs(2),
+            max_peers: 1000,
             allow_private: true,
             retention: Retention::default(),
             origin_gate: false,
@@ -129,6 +132,7 @@ impl Options {
         line(format_args!("liveness_body = {}", self.liveness_body));
         line(format_args!("goodput_body = {}", self.goodput_body));
         line(format_args!("goodput_floor = {}", self.goodput_floor));
+        line(format_args!("max_peers = {}", self.max_peers));
         line(format_args!("allow_private = {}", self.allow_private));
         line(format_args!("[probe]\nconnect = {}", millis(self.connect)));
         line(format_args!("tls = {}", millis(self.connect)));

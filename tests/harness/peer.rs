@@ -3,7 +3,7 @@
 use std::{
     fmt,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -181,6 +181,11 @@ impl Peer {
     /// Where it is; [`Behaviour::ClaimsAnotherAddress`] registers another address than that.
     pub const fn address(&self) -> SocketAddr {
         self.plan.address
+    }
+
+    /// Where its keys are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.plan.folder
     }
 
     /// Its id.

@@ -115,12 +115,19 @@ impl Life {
 
     async fn session(&mut self) -> anyhow::Result<()> {
         let mut channel = channel::open(self.rogue.attester, self.rogue.address).await?;
+        // The attester ends it, not the rogue.
+        let mut _replaced = None;
         self.counted.fetch_add(1, Ordering::Relaxed);
         loop {
             tokio::select! {
                 message = channel.inbound.message() => {
                     let message = message?.and_then(|message| message.message);
                     let Some(message) = message else { anyhow::bail!("the attester ended it") };
+                    if matches!(message, to_agent::Message::Announcement(_)) && self.rogue.lie == Lie::Replacement {
+                        let newer = channel::open(self.rogue.attester, self.rogue.address).await?;
+                        _replaced = Some(std::mem::replace(&mut channel, newer));
+                        continue;
+                    }
                     self.hear(&mut channel, message).await?;
                 }
                 Some(carried) = self.carried.recv() => self.sign_for(&channel, carried).await?,

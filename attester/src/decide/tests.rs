@@ -214,6 +214,37 @@ fn goodbye_leaves_at_once_and_a_return_starts_again() {
     assert_eq!(kept.standing().name(), "verified", "a reconnect alone costs nothing");
 }
 
+/// Or a goodbye between two failures would wash each of them off, and with them the longer waits of who was refused.
+#[test]
+fn a_goodbye_washes_nobody_clean() {
+    let rules = Rules::default();
+    let away_and_back = |life: Life| {
+        let life = life.after(Event::Goodbye, at(20, 0), &rules);
+        assert_eq!(life.last().map(|last| last.reason), Some(Reason::Goodbye));
+        let life = life.after(Event::Returned, at(21, 0), &rules);
+        assert_eq!(life.standing().name(), "registered");
+        life.after(Event::Named, at(22, 0), &rules)
+    };
+    let once = away_and_back(fail(named(), Reason::Egress, 1));
+    assert_eq!((once.standing().name(), once.strikes()), ("named", 1));
+    let refused = away_and_back(fail(once, Reason::Egress, 23));
+    assert_eq!((refused.standing().name(), refused.strikes()), ("refused", 2));
+    assert_eq!(refused.last().map(|last| last.reason), Some(Reason::Egress));
+    // Nor does an address that somebody else took, nor another port or TLS key.
+    let taken = refused.after(Event::AddressTaken, at(30, 0), &rules);
+    let moved = Life::succeeding(identity(), [&taken]).after(Event::Named, at(31, 0), &rules);
+    assert_eq!((moved.standing().name(), moved.strikes()), ("refused", 2));
+    assert_eq!(moved.last().map(|last| last.reason), Some(Reason::Egress));
+    // A member's goodbye leaves nothing behind, and whoever is proved gets in.
+    let member = away_and_back(fail(verified(), Reason::Egress, 10));
+    assert_eq!(
+        (member.standing().name(), member.strikes(), member.last()),
+        ("named", 0, None)
+    );
+    let life = prove(prove(moved, Protocol::Enproxy, LARGE, 40), Protocol::Connect, 1024, 42);
+    assert_eq!(prove(life, Protocol::Enproxy, 1024, 44).standing().name(), "verified");
+}
+
 #[test]
 fn proofs_of_other_identities_bring_nobody_in() {
     let mut life = named();

@@ -3,9 +3,11 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use crate::model::place::holder;
 
 /// The seats of one listener.
 #[derive(Clone, Debug)]
@@ -55,7 +57,7 @@ impl Seats {
     /// # Errors
     /// [`Full`], told by the source's own limit first: that one it can do something about.
     pub(crate) fn take(&self, source: IpAddr) -> Result<Seat, Full> {
-        let source = one_holder(source);
+        let source = holder(source);
         let mut taken = lock(&self.taken);
         let here = taken.by_source.get(&source).copied().unwrap_or_default();
         if here >= self.per_source {
@@ -90,14 +92,6 @@ impl Drop for Seat {
 struct Taken {
     all: usize,
     by_source: HashMap<IpAddr, usize>,
-}
-
-/// Whoever has one IPv6 address has its whole /64 (RFC 6177), and a mapped IPv4 address is that address.
-fn one_holder(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        v4 => v4,
-    }
 }
 
 /// Nothing that is done under the lock can stop half way.

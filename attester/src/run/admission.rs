@@ -6,11 +6,16 @@ use proto::{claims::Link, ids::PeerId};
 
 use crate::{
     decide::{Event, Life},
-    model::{Finding, Identity, Reason},
+    model::{Finding, Identity, Reason, place::holder},
     session::{Answer, Register, Registered, SessionHandle},
 };
 
-use super::{Core, REACH_PER_SOURCE, Report, held_by_another, keys::counts, member::Member};
+use super::{
+    Core, REACH_PER_SOURCE, Report, held_by_another,
+    keys::counts,
+    member::Member,
+    room::{Full, Occupant, room},
+};
 
 /// A registration and whether its address answers with its key.
 pub(super) struct Reached {
@@ -36,9 +41,9 @@ impl Core {
         if let Some(held) = held_by_another(self, &identity, &past, now) {
             return self.reject(register, &held);
         }
-        let stranger = !self.members.contains_key(&identity.id()) && !self.leaves_room(&past, None);
-        if stranger && self.members.len() >= self.kit.policy.max_peers {
-            return self.reject(register, &Reason::AttesterFull.into());
+        // Told before anybody is sent to its address; made when it was found there.
+        if let Err(full) = self.room_for(&identity, &past) {
+            return self.reject(register, &Finding::new(Reason::AttesterFull, full.told()));
         }
         let Ok(permit) = Arc::clone(&self.reach).try_acquire_owned() else {
             return self.reject(
@@ -46,7 +51,7 @@ impl Core {
                 &Finding::new(Reason::AttesterFull, "too many registrations at once"),
             );
         };
-        let source = register.source.ip().to_canonical();
+        let source = holder(register.source.ip());
         let reaching = self.reaching.entry(source).or_default();
         if *reaching >= REACH_PER_SOURCE {
             return self.reject(
@@ -76,7 +81,7 @@ impl Core {
             identity,
             result,
         } = reached;
-        self.reached_from(register.source.ip().to_canonical());
+        self.reached_from(holder(register.source.ip()));
         match self.fits(&register, &identity, result).await {
             Err(finding) => self.reject(register, &finding),
             Ok(past) if past.is_empty() => self.seat(*register, identity).await,
@@ -111,12 +116,7 @@ impl Core {
             let told = "a newer session of this key was faster";
             return Err(Finding::new(Reason::RegistrationSession, told));
         }
-        let ip = identity.address.ip();
-        let stranger = !self.members.contains_key(&identity.id()) && !self.leaves_room(&past, Some(ip));
-        if stranger && !self.make_room(ip).await {
-            let told = "too many peers at this address are not proven yet";
-            return Err(Finding::new(Reason::AttesterFull, told));
-        }
+        self.make_room(identity, &past).await?;
         Ok(past)
     }
 
@@ -134,7 +134,7 @@ impl Core {
                 Member {
                     first_seen: other.first_seen,
                     probed: other.probed,
-                    ..Member::new(Life::registered(identity), now)
+                    ..Member::new(Life::succeeding(identity, [&other.life]), now)
                 }
             }
             None => Member::new(Life::registered(identity), now),
@@ -195,31 +195,50 @@ impl Core {
             if let Some(session) = self.roster.by_peer(&other) {
                 session.close(&Reason::AddressHeld.into());
             }
-            self.drop_member(&other);
+            // It stays known, without the address: or one address could have any number of them, each for a while.
+            self.schedule(&other);
         }
         self.addresses.insert(address, id.clone());
     }
 
-    /// Whether one more unproven peer may be at `ip`. Of those that are gone the one that was gone longest makes room, and
-    /// nothing of it stays: what a stranger can fill memory and disk with is bounded by the addresses that it has.
-    async fn make_room(&mut self, ip: IpAddr) -> bool {
+    /// Who must go before this peer may be seated, those of its `past` being gone then.
+    fn room_for(&self, identity: &Identity, past: &[Link]) -> Result<Option<PeerId>, Full> {
         let now = self.kit.clock.now();
-        let unproven =
-            |member: &&Member| member.life.identity().address.ip() == ip && member.life.membership(now).is_none();
-        if self.members.values().filter(unproven).count() < UNPROVEN_PER_ADDRESS {
-            return true;
+        let (id, ip) = (identity.id(), identity.address.ip());
+        let is_here = |member: &Member| holder(member.life.identity().address.ip()) == holder(ip);
+        // Who comes back to where it was takes no new place.
+        if self.members.get(&id).is_some_and(is_here) {
+            return Ok(None);
         }
-        let gone = self
-            .members
-            .iter()
-            .filter(|(id, member)| unproven(member) && member.busy.is_none() && self.roster.by_peer(id).is_none())
-            .min_by_key(|(_, member)| member.last_seen)
-            .map(|(id, _)| id.clone());
-        let Some(gone) = gone else { return false };
-        self.drop_member(&gone);
-        self.successions.forget_past(&gone);
-        let forgotten = self.kit.store.forget(&gone).await;
-        self.note_store(forgotten)
+        let leaves = |other: &PeerId| *other == id || past.iter().any(|link| link.old.peer_id() == *other);
+        let there = self.members.iter().filter(|(other, _)| !leaves(other));
+        let there = there.map(|(id, member)| Occupant {
+            id,
+            ip: member.life.identity().address.ip(),
+            member: member.life.membership(now).is_some(),
+            gone: (member.busy.is_none() && self.roster.by_peer(id).is_none()).then_some(member.last_seen),
+        });
+        room(there, ip, self.kit.policy.max_peers).map(|gone| gone.cloned())
+    }
+
+    /// Makes room for this peer: whoever must go for it is forgotten, but for the moves that keep old keys out.
+    async fn make_room(&mut self, identity: &Identity, past: &[Link]) -> Result<(), Finding> {
+        loop {
+            match self.room_for(identity, past) {
+                Ok(None) => return Ok(()),
+                Ok(Some(gone)) => {
+                    self.drop_member(&gone);
+                    let forgotten = self.kit.store.forget(&gone).await;
+                    if let Ok(forgotten) = &forgotten {
+                        self.successions.forget(&forgotten.moves);
+                    }
+                    if !self.note_store(forgotten) {
+                        return Err(not_kept());
+                    }
+                }
+                Err(full) => return Err(Finding::new(Reason::AttesterFull, full.told())),
+            }
+        }
     }
 
     /// Takes a peer out of memory.
@@ -256,6 +275,3 @@ impl Core {
 pub(super) fn not_kept() -> Finding {
     Finding::new(Reason::AttesterFailed, "the registration could not be kept")
 }
-
-/// Peers without membership that one address may have.
-const UNPROVEN_PER_ADDRESS: usize = 8;

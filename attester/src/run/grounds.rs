@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use proto::{claims::Protocol, ids::ProbeId};
+use proto::{claims::Protocol, ids::ProbeId, time::Timestamp};
 
 use crate::{
-    decide::Rules,
+    decide::{Life, Rules, Streak},
     model::Identity,
     verify::{Recheck, Verified},
 };
@@ -75,11 +75,15 @@ impl Grounds {
         self.proofs = kept;
     }
 
-    /// The probes themselves.
-    pub(super) fn probes(&self) -> impl Iterator<Item = ProbeId> {
-        self.latest
-            .into_iter()
-            .chain(self.proofs.iter().map(|ground| ground.probe))
+    /// The probes that must be kept for this life: those that its lease rests on, those that a restart would ask for, and
+    /// those of a streak, on which a lease may rest soon.
+    pub(super) fn leaned_on(&self, life: &Life, now: Timestamp) -> BTreeSet<ProbeId> {
+        let streak = life.standing().streak().and_then(Streak::proof);
+        let Some(proof) = life.membership(now).or(streak) else {
+            return BTreeSet::new();
+        };
+        let proofs = self.proofs.iter().map(|ground| ground.probe);
+        self.latest.into_iter().chain(proofs).chain(proof.probes()).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! After a restart: standing is restored by verifying the stored evidence again, never from a row (P1, P5).
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use proto::{
     checked::Signed,
@@ -30,10 +30,14 @@ impl Core {
         self.load_successions().await?;
         let now = self.kit.clock.now();
         let of = loaded.rows.len();
-        for (done, row) in loaded.rows.into_iter().enumerate() {
+        let mut rows = loaded.rows;
+        // Whoever may be a member first, then who was here last: strangers that are gone crowd nobody out.
+        rows.sort_by_key(|row| Reverse((may_be_member(row, now), row.last_seen)));
+        for (done, row) in rows.into_iter().enumerate() {
             progress.send_replace(Starting::Restoring { done, of });
             let id = row.id.clone();
-            if now >= row.last_seen.plus(self.kit.policy.name_kept) || self.members.len() >= self.kit.policy.max_peers {
+            let crowded = self.members.len() >= self.kit.policy.max_peers && !may_be_member(&row, now);
+            if now >= row.last_seen.plus(self.kit.policy.name_kept) || crowded {
                 continue;
             }
             if self.successions.has_left(&id) || row.reason == Some(Reason::KeySucceeded) {
@@ -67,20 +71,11 @@ impl Core {
         }
     }
 
-    /// The probes whose evidence a live lease rests on, and those that a restart would ask for.
+    /// The probes whose evidence live leases rest on, and those that a restart would ask for.
     fn leaned_on(&self) -> BTreeSet<ProbeId> {
         let now = self.kit.clock.now();
-        let of = |member: &Member| {
-            let proof = member.life.membership(now)?;
-            Some(
-                proof
-                    .probes()
-                    .into_iter()
-                    .chain(member.grounds.probes())
-                    .collect::<Vec<_>>(),
-            )
-        };
-        self.members.values().filter_map(of).flatten().collect()
+        let of = |member: &Member| member.grounds.leaned_on(&member.life, now);
+        self.members.values().flat_map(of).collect()
     }
 
     /// Drops evidence that is too old or too much, now and then; never what a live lease rests on.
@@ -105,12 +100,17 @@ impl Core {
                 tracing::info!(probes, bytes, peers, kept = leaned_on.len(), "evidence was pruned");
             }
         }
+        let strangers = self.kit.store.forget_strangers(self.members.keys()).await;
+        if let Ok(strangers) = &strangers {
+            metrics.pruned(Forgotten::Peers, *strangers);
+        }
         let stored = self.kit.store.stored().await;
         if let Ok(stored) = &stored {
             metrics.evidence_bytes(stored.bytes);
             metrics.state_file_bytes(stored.file_bytes);
         }
         self.note_store(stored);
+        self.note_store(strangers);
         self.note_store(pruned);
         self.prune_successions().await;
     }
@@ -137,6 +137,11 @@ impl Core {
         }
         self.publish();
     }
+}
+
+/// What a row says; whether it is so, its evidence must show.
+fn may_be_member(row: &PeerRow, now: Timestamp) -> bool {
+    row.standing == decide::VERIFIED && row.lease_until.is_some_and(|until| now < until)
 }
 
 /// What stored evidence is measured by.
@@ -180,9 +185,18 @@ pub(super) async fn restored(
     if row.standing != decide::VERIFIED {
         return without(Life::registered(identity));
     }
-    let stored = store.recent_evidence(&row.id, EVIDENCE_LOOKED_AT).await?;
-    let latest = stored.rows.first().map(|row| row.probe);
-    let (proofs, revoked) = match proofs(stored, &identity, terms) {
+    let mut looked_at = EVIDENCE_LOOKED_AT;
+    let (latest, found) = loop {
+        let stored = store.recent_evidence(&row.id, looked_at).await?;
+        let is_all = stored.rows.len() < looked_at;
+        let latest = stored.rows.first().map(|row| row.probe);
+        match proofs(stored, &identity, terms) {
+            // Of what it rests on there may be more behind many probes that said nothing.
+            Err(_) if !is_all && looked_at < MOST_EVIDENCE_LOOKED_AT => looked_at *= 8,
+            found => break (latest, found),
+        }
+    };
+    let (proofs, revoked) = match found {
         Ok(found) => found,
         Err(finding) => {
             if finding.reason != Reason::KeyRevoked {
@@ -263,7 +277,9 @@ fn covers(proofs: &[Recheck], identity: &Identity) -> bool {
     identity.protocols.iter().all(proven) && proofs().any(|proof| proof.goodput().is_some())
 }
 
-/// Enough to find the last measurement of throughput, which is made every 20th probe.
+/// Enough, as a rule, to find the last measurement of throughput, which is made every 20th probe.
 const EVIDENCE_LOOKED_AT: usize = 64;
+/// More than anybody keeps of one peer by default.
+const MOST_EVIDENCE_LOOKED_AT: usize = 4096;
 const PRUNE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 const FORGOTTEN_AT_ONCE: usize = 256;

@@ -3,7 +3,7 @@
 //! The new key begins at *registered* (promise P1) and takes along what counted against the old one. What the old one had
 //! goes: its session, its name, its place in a rotation, and for good.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::collections::HashMap;
 
 use proto::{claims::Link, ids::PeerId, key::PublicKey};
 
@@ -40,15 +40,6 @@ impl Successions {
         }
     }
 
-    /// Forgets the whole past of `peer`.
-    pub(super) fn forget_past(&mut self, peer: &PeerId) {
-        let mut of = peer.clone();
-        while let Some(old) = self.before.remove(&of) {
-            self.next.remove(&old);
-            of = old;
-        }
-    }
-
     /// Whether `peer` has moved to another key.
     pub(super) fn has_left(&self, peer: &PeerId) -> bool {
         self.next.contains_key(peer)
@@ -59,21 +50,21 @@ impl Successions {
     /// # Errors
     /// When the chain's last key, which registers, has moved on, or a move contradicts a known one.
     pub(super) fn news<'a>(&self, key: &PublicKey, chain: &'a [Link]) -> Result<&'a [Link], Finding> {
-        if let Some(new) = self.next.get(&key.peer_id()) {
-            let told = format!("moved to {}", new.peer_id());
-            return Err(Finding::new(Reason::KeySucceeded, told));
+        // Not where to: whoever found an old key would be told where its owner is now.
+        if self.has_left(&key.peer_id()) {
+            return Err(Reason::KeySucceeded.into());
         }
         let mut known = 0;
         for (position, link) in chain.iter().enumerate() {
             let (old, new) = (link.old.peer_id(), link.new.peer_id());
             match (self.next.get(&old), self.before.get(&new)) {
                 (Some(taken), _) if *taken == link.new => known = position + 1,
-                (Some(taken), _) => {
-                    let told = format!("{old} moved to {}", taken.peer_id());
+                (Some(_), _) => {
+                    let told = format!("{old} moved to another key");
                     return Err(Finding::new(Reason::SuccessionTaken, told));
                 }
-                (None, Some(past)) => {
-                    let told = format!("{new} is {past} already");
+                (None, Some(_)) => {
+                    let told = format!("{new} took another identity over");
                     return Err(Finding::new(Reason::SuccessionTaken, told));
                 }
                 (None, None) => {}
@@ -93,13 +84,6 @@ impl Core {
         self.successions
             .news(&identity.key, &register.chain)
             .map(<[Link]>::to_vec)
-    }
-
-    /// Whether one that leaves with these moves makes room for its successor (at `ip`, when there must be room there).
-    pub(super) fn leaves_room(&self, past: &[Link], ip: Option<IpAddr>) -> bool {
-        past.iter()
-            .filter_map(|link| self.members.get(&link.old.peer_id()))
-            .any(|member| ip.is_none_or(|ip| member.life.identity().address.ip() == ip))
     }
 
     /// Seats a peer in the place of those that it was before. Either all of it is written down, or nothing has happened.
@@ -148,7 +132,7 @@ impl Core {
         let new = link.new.peer_id();
         tracing::debug!(%old, %new, "an identity moved to a new key");
         if let Some(session) = self.roster.by_peer(&old) {
-            session.close(&Finding::new(Reason::KeySucceeded, format!("moved to {new}")));
+            session.close(&Reason::KeySucceeded.into());
         }
         self.drop_member(&old);
         self.successions.add(link);
@@ -242,7 +226,7 @@ mod tests {
         all.forget(&[key(1).public().peer_id()]);
         assert_eq!(news(&all, &[], 1), Ok(0));
         assert_eq!(news(&all, &[], 2), Err(Reason::KeySucceeded));
-        all.forget_past(&key(4).public().peer_id());
+        all.forget(&[2, 3].map(|number| key(number).public().peer_id()));
         assert_eq!((all.next.len(), all.before.len()), (1, 1));
         assert!(all.has_left(&key(7).public().peer_id()));
         assert!(!all.has_left(&key(8).public().peer_id()));

@@ -103,10 +103,11 @@ impl SessionHandle {
         self.link.finish(Some(Ok(rejected(finding))), EndedBy::Attester);
     }
 
-    /// Ends the session because a newer one of the same key is there.
+    /// Ends the session because a newer one of the same key is there: the agent's doing, like any other way to break one off,
+    /// or whoever answers no probe could come anew at each.
     pub(super) fn close_as_replaced(&self) {
         let told = "a newer session of the same key replaced this one: run one agent for one identity file";
-        self.link.finish(Some(Err(Status::aborted(told))), EndedBy::Attester);
+        self.link.finish(Some(Err(Status::aborted(told))), EndedBy::Agent);
     }
 }
 

@@ -8,9 +8,21 @@ use super::{
     Loaded, Lookup, PeerRow, Store, StoreError, Tx,
     rows::{bounded, micros},
 };
-use crate::model::Reason;
+use crate::model::{Reason, place::holder};
+
+/// What forgetting a peer came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Whether it was there.
+    pub was_there: bool,
+    /// Identities whose move is forgotten too.
+    pub moves: Vec<PeerId>,
+}
 
 impl Store {
+    /// The most peers that are kept for their listing and their evidence alone, for each holder of addresses.
+    pub const MOST_GONE: u32 = 64;
+
     /// Inserts or updates a peer. The first time at which it was seen stays.
     ///
     /// # Errors
@@ -21,18 +33,39 @@ impl Store {
         tx.commit().await
     }
 
-    /// Deletes a peer, its probes, and the identities that it had before; whether there was one.
+    /// Deletes a peer, its probes, and the identities that it had before. Their moves stay, for they keep old keys out: of
+    /// peers that are gone, the [`Self::MOST_MOVES_OF_THE_GONE`] latest for each holder of addresses.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn forget(&self, peer: &PeerId) -> Result<bool, StoreError> {
+    pub async fn forget(&self, peer: &PeerId) -> Result<Forgotten, StoreError> {
         let mut tx = self.tx("forget").await?;
-        tx.forget_past(peer).await?;
+        let past = "DELETE FROM peers WHERE peer_id IN (SELECT old_peer FROM successions WHERE head = ?)";
+        tx.execute(sqlx::query(past).bind(peer.as_str())).await?;
         let gone = tx
             .execute(sqlx::query("DELETE FROM peers WHERE peer_id = ?").bind(peer.as_str()))
             .await?;
+        let moves = tx.forget_moves_beside(peer).await?;
         tx.commit().await?;
-        Ok(gone > 0)
+        Ok(Forgotten {
+            was_there: gone > 0,
+            moves,
+        })
+    }
+
+    /// Forgets peers that are neither verified nor `known`, nor were before one that is: of each holder of addresses all but
+    /// the [`Self::MOST_GONE`] seen last, a bounded number at a time. How many.
+    ///
+    /// # Errors
+    /// When the transaction fails; nothing is forgotten then.
+    pub async fn forget_strangers<'a>(&self, known: impl IntoIterator<Item = &'a PeerId>) -> Result<u64, StoreError> {
+        let known: Vec<String> = known.into_iter().map(|peer| format!("\"{peer}\"")).collect();
+        let known = format!("[{}]", known.join(","));
+        let mut tx = self.tx("forget-strangers").await?;
+        let statement = sqlx::query(STRANGERS).bind(known).bind(Self::MOST_GONE);
+        let gone = tx.execute(statement).await?;
+        tx.commit().await?;
+        Ok(gone)
     }
 
     /// All peers, by id.
@@ -91,14 +124,14 @@ impl Tx {
     /// Inserts or updates a peer within a transaction.
     pub(super) async fn write_peer(&mut self, peer: &PeerRow) -> Result<(), StoreError> {
         let statement = sqlx::query(
-            "INSERT INTO peers (peer_id, key, address, pin, protocols, standing, reason, detail, first_seen, last_seen, lease_until, since)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            "INSERT INTO peers (peer_id, key, address, pin, protocols, standing, reason, detail, first_seen, last_seen, lease_until, since, holder)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (peer_id) DO UPDATE SET
                 since = CASE WHEN standing = excluded.standing THEN coalesce(since, excluded.since) ELSE excluded.since END,
                 key = excluded.key, address = excluded.address, pin = excluded.pin, protocols = excluded.protocols,
                 standing = excluded.standing, reason = excluded.reason, detail = excluded.detail,
                 first_seen = min(first_seen, excluded.first_seen), last_seen = excluded.last_seen,
-                lease_until = excluded.lease_until",
+                lease_until = excluded.lease_until, holder = excluded.holder",
         );
         let statement = statement
             .bind(peer.id.as_str())
@@ -112,7 +145,8 @@ impl Tx {
             .bind(micros(peer.first_seen))
             .bind(micros(peer.last_seen))
             .bind(peer.lease_until.map(micros))
-            .bind(peer.since.map(micros));
+            .bind(peer.since.map(micros))
+            .bind(holder(peer.address.ip()).to_string());
         self.execute(statement).await.map(|_| ())
     }
 }
@@ -148,6 +182,18 @@ impl Named {
         fits.then(|| Self::Id(id.to_owned()))
     }
 }
+
+// ?1 is who is known, as JSON, ?2 how many may stay.
+const STRANGERS: &str = "
+    WITH known AS MATERIALIZED (SELECT value AS peer FROM json_each(?1))
+    DELETE FROM peers WHERE peer_id IN (
+        SELECT peer_id FROM (
+            SELECT peer_id, row_number() OVER (
+                PARTITION BY coalesce(holder, peer_id) ORDER BY last_seen DESC, peer_id) AS nth
+            FROM peers
+            WHERE standing <> 'verified' AND peer_id NOT IN known AND NOT EXISTS (
+                SELECT 1 FROM successions WHERE old_peer = peer_id AND head IN known))
+        WHERE nth > ?2 LIMIT 256)";
 
 /// The most peers that one text is answered with.
 const MOST: i64 = 20;

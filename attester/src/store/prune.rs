@@ -13,11 +13,11 @@ use super::{Statement, Store, StoreError, Tx, rows::micros};
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Probes for each peer.
+    /// Probes for each peer, those of its earlier keys included.
     pub per_peer: usize,
     /// How long a probe is kept, and a peer of which there is no probe any more.
     pub age: Duration,
-    /// Bytes of evidence of all probes together; the oldest go first.
+    /// Bytes of evidence of all probes together. The oldest of whoever has most go first, so that nobody can crowd others out.
     pub total_bytes: u64,
 }
 
@@ -136,7 +136,7 @@ impl Tx {
     async fn stored(&mut self) -> Result<Stored, StoreError> {
         let sql = "SELECT count(*) AS probes, coalesce(sum(length(evidence)), 0) AS bytes,
                 (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) AS file_bytes
-            FROM probes INDEXED BY probes_by_size";
+            FROM probes INDEXED BY probes_by_peer";
         let row = self.row(sqlx::query(sql)).await?;
         let number = |column| {
             let number = row.as_ref().map_or(Ok(0), |row| row.try_get::<i64, _>(column));
@@ -163,17 +163,23 @@ const TOO_MANY: &str = "
     WITH kept AS MATERIALIZED (SELECT seq FROM probes, json_each(?2) WHERE probe_id = unhex(value))
     DELETE FROM probes WHERE seq IN (
         SELECT seq FROM (
-            SELECT seq, row_number() OVER (PARTITION BY peer_id ORDER BY seq DESC) AS nth FROM probes)
+            SELECT probes.seq, row_number() OVER (
+                PARTITION BY coalesce(head, peer_id) ORDER BY probes.seq DESC) AS nth
+            FROM probes LEFT JOIN successions ON old_peer = peer_id)
         WHERE nth > ?1 AND seq NOT IN kept LIMIT ?3)
     RETURNING length(evidence) AS bytes";
 
 const TOO_LARGE: &str = "
-    WITH kept AS MATERIALIZED (SELECT seq FROM probes, json_each(?2) WHERE probe_id = unhex(value))
+    WITH kept AS MATERIALIZED (SELECT seq FROM probes, json_each(?2) WHERE probe_id = unhex(value)),
+    ranked AS (
+        SELECT probes.seq AS seq, length(evidence) AS size, row_number() OVER (
+            PARTITION BY coalesce(head, peer_id) ORDER BY probes.seq DESC) AS nth
+        FROM probes LEFT JOIN successions ON old_peer = peer_id)
     DELETE FROM probes WHERE seq IN (
         SELECT seq FROM (
-            SELECT seq, sum(length(evidence)) OVER (ORDER BY seq) - length(evidence) AS before
-            FROM probes INDEXED BY probes_by_size WHERE seq NOT IN kept)
-        WHERE before < ?1 ORDER BY seq LIMIT ?3)
+            SELECT seq, nth, sum(size) OVER (ORDER BY nth DESC, seq) - size AS before
+            FROM ranked WHERE seq NOT IN kept)
+        WHERE before < ?1 ORDER BY nth DESC, seq LIMIT ?3)
     RETURNING length(evidence) AS bytes";
 
 const GONE: &str = "

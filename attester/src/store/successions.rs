@@ -1,7 +1,8 @@
 //! Identities that moved to a new key: who was who, with what both keys signed.
 //!
 //! A row is what keeps an old key out, so it stays as long as its newest key is known and longer than the claim could be
-//! presented. What one peer can make the store keep is bounded: of each row of moves only the latest stay.
+//! presented. What one peer can make the store keep is bounded: of each row of moves only the latest stay, and of rows whose
+//! newest key is not known any more the latest of each holder of addresses.
 
 use proto::{
     claims::{Link, SuccessionPair},
@@ -13,7 +14,7 @@ use super::{
     Loaded, PeerRow, Store, StoreError, Tx,
     rows::{Fields, micros},
 };
-use crate::model::Reason;
+use crate::model::{Reason, place::holder};
 
 /// One move.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,9 @@ impl Store {
     /// The most moves that are kept of one identity.
     pub const MOST_MOVES: usize = 16;
 
+    /// The most moves that are kept of peers of which nothing else is, for each holder of addresses.
+    pub const MOST_MOVES_OF_THE_GONE: u32 = 64;
+
     /// Records that identities moved to `peer`'s key, oldest first, and what `peer` is now, in one transaction that is on the
     /// disk when this returns. The old ones are retired.
     ///
@@ -55,10 +59,14 @@ impl Store {
         let forgotten = tx
             .ids("old_peer", sqlx::query(sql).bind(peer.id.as_str()).bind(most))
             .await?;
+        // With their probes: nobody could tell any more whose they were.
         for old in &forgotten {
-            let sql = "DELETE FROM peers WHERE peer_id = ?1 AND NOT EXISTS (SELECT 1 FROM probes WHERE peer_id = ?1)";
+            let sql = "DELETE FROM peers WHERE peer_id = ?";
             tx.execute(sqlx::query(sql).bind(old.as_str())).await?;
         }
+        let place = sqlx::query("UPDATE successions SET holder = ? WHERE head = ?");
+        let place = place.bind(holder(peer.address.ip()).to_string()).bind(peer.id.as_str());
+        tx.execute(place).await?;
         let first_seen = tx.first_seen(&peer.id).await?.unwrap_or(peer.first_seen);
         tx.commit().await?;
         Ok(Moved { first_seen, forgotten })
@@ -138,12 +146,18 @@ impl Tx {
         self.execute(retired).await.map(|_| ())
     }
 
-    /// Forgets what is known of the past of a peer that goes, so that strangers cannot leave it behind.
-    pub(super) async fn forget_past(&mut self, peer: &PeerId) -> Result<(), StoreError> {
-        let olds = "DELETE FROM peers WHERE peer_id IN (SELECT old_peer FROM successions WHERE head = ?)";
-        self.execute(sqlx::query(olds).bind(peer.as_str())).await?;
-        let moves = "DELETE FROM successions WHERE head = ?";
-        self.execute(sqlx::query(moves).bind(peer.as_str())).await.map(|_| ())
+    /// Of the holder of addresses whose moves `peer` has, forgets those of peers that are gone but for the latest; whose.
+    pub(super) async fn forget_moves_beside(&mut self, peer: &PeerId) -> Result<Vec<PeerId>, StoreError> {
+        let sql = "WITH gone AS (
+                SELECT seq FROM successions
+                WHERE coalesce(holder, head) IN (SELECT coalesce(holder, head) FROM successions WHERE head = ?1)
+                    AND NOT EXISTS (SELECT 1 FROM peers WHERE peer_id = head))
+            DELETE FROM successions
+            WHERE seq IN gone AND seq NOT IN (SELECT seq FROM gone ORDER BY seq DESC LIMIT ?2)
+            RETURNING old_peer";
+        let statement = sqlx::query(sql).bind(peer.as_str());
+        self.ids("old_peer", statement.bind(Store::MOST_MOVES_OF_THE_GONE))
+            .await
     }
 
     async fn first_seen(&mut self, peer: &PeerId) -> Result<Option<Timestamp>, StoreError> {

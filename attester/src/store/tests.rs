@@ -157,8 +157,8 @@ async fn an_update_keeps_the_first_time_and_forgetting_takes_the_probes_along() 
     let stored = store.peers().await.unwrap().rows.remove(0);
     assert_eq!(stored.first_seen, Timestamp::from_secs(100));
     assert_eq!((stored.standing.as_str(), stored.detail.len()), ("verified", 160));
-    assert!(store.forget(&row.id).await.unwrap());
-    assert!(!store.forget(&row.id).await.unwrap());
+    assert!(store.forget(&row.id).await.unwrap().was_there);
+    assert!(!store.forget(&row.id).await.unwrap().was_there);
     assert!(!store.nonce_seen(&probe(&row, 1).nonce).await.unwrap());
 }
 

@@ -128,6 +128,8 @@ pub(crate) enum Lie {
     SecondSuccessor,
     /// It does not acknowledge.
     NoAck,
+    /// It opens another session instead.
+    Replacement,
     /// It refuses.
     RefusedAck,
     /// It sends no receipts.
@@ -315,6 +317,7 @@ impl Behaviour {
             },
 
             Self::NeverAcks => rogue(Lie::NoAck),
+            Self::ReplacesItsSession => rogue(Lie::Replacement),
             Self::RefusesAnnouncements => rogue(Lie::RefusedAck),
             Self::NoReceipt => Parts {
                 agency: Agency::Untapped,

@@ -64,3 +64,74 @@ async fn an_older_file_is_written_anew_once() {
     assert_eq!(sqlx::Row::get::<i64, _>(&mode, 0), 2);
     store.check().await.unwrap();
 }
+
+/// Whoever fills the store fills its own share: the oldest of those who have most go first.
+#[tokio::test]
+async fn a_flood_crowds_nobody_out() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    let (quiet, loud) = (peer(1), peer(2));
+    for number in 0..5 {
+        store.record_verdict(&quiet, &large(&quiet, number)).await.unwrap();
+    }
+    for number in 100..200 {
+        store.record_verdict(&loud, &large(&loud, number)).await.unwrap();
+    }
+    let retention = Retention {
+        total_bytes: 20 * 4000,
+        ..Retention::default()
+    };
+    let pruned = store
+        .prune(Timestamp::from_secs(1), &retention, &BTreeSet::new())
+        .await
+        .unwrap();
+    assert_eq!(pruned.probes, 85);
+    assert_eq!(store.probes(&quiet.id, 100).await.unwrap().rows.len(), 5);
+    let left = store.probes(&loud.id, 100).await.unwrap().rows;
+    let newest: Vec<ProbeId> = (185..200).rev().map(|number| large(&loud, number).probe).collect();
+    assert_eq!(left.iter().map(|row| row.probe).collect::<Vec<_>>(), newest);
+}
+
+/// Of one holder of addresses only so many peers are kept for their listing alone; members, the known and their past stay.
+#[tokio::test]
+async fn strangers_that_are_gone_are_forgotten() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    let most = u64::from(Store::MOST_GONE);
+    let at_address = |seed: u64, address: &str, standing: &str| {
+        let mut bytes = [1; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        let key = SigningKey::from_seed(&bytes).public();
+        PeerRow {
+            id: key.peer_id(),
+            key,
+            address: address.parse().unwrap(),
+            standing: standing.to_owned(),
+            last_seen: Timestamp::from_secs(1000 + seed),
+            ..peer(1)
+        }
+    };
+    for seed in 0..most + 10 {
+        // One IPv6 /64 is one holder.
+        let address = format!("[2001:db8::{seed:x}]:443");
+        store.record_peer(&at_address(seed, &address, "retired")).await.unwrap();
+    }
+    let member = at_address(500, "[2001:db8::1]:443", "verified");
+    let other = at_address(501, "[2001:db8:0:1::1]:443", "refused");
+    store.record_peer(&member).await.unwrap();
+    store.record_peer(&other).await.unwrap();
+    let known = at_address(2, "[2001:db8::2]:443", "retired");
+    assert_eq!(store.forget_strangers([&known.id]).await.unwrap(), 9);
+    assert_eq!(store.forget_strangers([&known.id]).await.unwrap(), 0);
+    let rows = store.peers().await.unwrap().rows;
+    assert_eq!(rows.len(), usize::try_from(most).unwrap() + 3);
+    for stays in [&member, &other, &known] {
+        assert!(rows.iter().any(|row| row.id == stays.id));
+    }
+    let oldest = rows
+        .iter()
+        .filter(|row| row.id != known.id)
+        .map(|row| row.last_seen)
+        .min();
+    assert_eq!(oldest, Some(Timestamp::from_secs(1010)), "those seen longest ago went");
+}

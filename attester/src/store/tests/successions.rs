@@ -120,8 +120,9 @@ async fn what_one_identity_leaves_behind_is_bounded() {
     let forgotten: Vec<PeerId> = done.into_iter().flat_map(|moved| moved.forgotten).collect();
     assert_eq!(forgotten, [1, 2, 3].map(|number| of_key(number).id));
     assert_eq!(store.successions().await.unwrap().rows.len(), Store::MOST_MOVES);
-    // One with stored probes stays for their sake, like any other peer.
-    assert!(row(&store, 1).await.is_some() && row(&store, 2).await.is_none());
+    // With its probes.
+    assert!(row(&store, 1).await.is_none() && row(&store, 2).await.is_none());
+    assert_eq!(ids(&store, &of_key(1)).await, [0; 0]);
     assert!(row(&store, 4).await.is_some());
     assert_eq!(row(&store, most + 4).await.unwrap().first_seen, at(100));
 }
@@ -156,11 +157,67 @@ async fn a_past_goes_with_its_peer_and_no_earlier_than_it_can_be_presented() {
         .unwrap();
     assert_eq!(gone, [of_key(1).id, of_key(2).id]);
     assert!(store.successions().await.unwrap().rows.is_empty());
+}
 
-    moved(&store, 3).await;
-    assert!(store.forget(&of_key(3).id).await.unwrap());
-    assert!(store.successions().await.unwrap().rows.is_empty());
+/// Whoever can have a peer forgotten (its neighbours at one address can) must not bring an old key back by that.
+#[tokio::test]
+async fn moves_outlive_their_peer_and_are_bounded_for_each_holder_of_addresses() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    let elsewhere = PeerRow {
+        address: "198.51.100.9:443".parse().unwrap(),
+        ..of_key(502)
+    };
+    store
+        .record_succession(&[link(501, 502)], &elsewhere, at(1))
+        .await
+        .unwrap();
+    store.forget(&elsewhere.id).await.unwrap();
+    let mut forgotten = Vec::new();
+    for number in 0..50 {
+        let (first, second, third) = (10 + 3 * number, 11 + 3 * number, 12 + 3 * number);
+        let links = [link(first, second), link(second, third)];
+        store
+            .record_succession(&links, &of_key(third), at(u64::from(number)))
+            .await
+            .unwrap();
+        let gone = store.forget(&of_key(third).id).await.unwrap();
+        assert!(gone.was_there);
+        forgotten.extend(gone.moves);
+    }
     assert!(store.peers().await.unwrap().rows.is_empty());
+    let kept = store.successions().await.unwrap().rows;
+    let most = usize::try_from(Store::MOST_MOVES_OF_THE_GONE).unwrap();
+    assert_eq!((kept.len(), forgotten.len()), (most + 1, 100 - most));
+    assert_eq!(forgotten[..2], [of_key(10).id, of_key(11).id], "the oldest first");
+    assert_eq!(kept[0].link, link(501, 502), "another's are no matter of theirs");
+}
+
+#[tokio::test]
+async fn an_identity_has_one_share_of_the_evidence_under_all_its_keys() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    store.record_peer(&of_key(1)).await.unwrap();
+    for number in 1_u8..=6 {
+        let row = of_key(u16::from(number));
+        if number > 1 {
+            let links = [link(u16::from(number) - 1, u16::from(number))];
+            store
+                .record_succession(&links, &row, at(u64::from(number)))
+                .await
+                .unwrap();
+        }
+        store.record_verdict(&row, &probe(&row, number)).await.unwrap();
+    }
+    let retention = Retention {
+        per_peer: 2,
+        ..Retention::default()
+    };
+    store.prune(at(0), &retention, &BTreeSet::new()).await.unwrap();
+    for number in 1_u8..=6 {
+        let kept = ids(&store, &of_key(u16::from(number))).await;
+        assert_eq!(kept.len(), usize::from(number > 4), "key {number}");
+    }
 }
 
 #[tokio::test]
@@ -173,7 +230,6 @@ async fn a_tampered_move_is_a_bad_row() {
         "UPDATE successions SET old_peer = 'x'",
     ] {
         let store = Store::open(&path).await.unwrap();
-        store.forget(&of_key(2).id).await.unwrap();
         moved(&store, 2).await;
         store.close().await;
         tamper(&path, sql).await;
