@@ -4,6 +4,7 @@ mod admit;
 mod crowd;
 mod demo;
 mod evidence;
+mod hostile;
 mod keys;
 mod layering;
 mod lifecycle;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use harness::{Behaviour, DEADLINE, Fate, programs::Program};
+use harness::{DEADLINE, programs::Program};
 use tokio::time::{Instant, interval};
 
 /// A command and what the README shows of its output.
@@ -131,39 +131,4 @@ impl Drop for Server {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// tests/HOSTILE.md lists every behaviour as the harness has it. `UPDATE_GENERATED=1` writes it anew.
-#[test]
-fn the_table_of_hostile_peers_is_current() -> anyhow::Result<()> {
-    let mut table = String::from(
-        "# Peers that the tests put before the attester\n\nWritten from `tests/harness/behaviour.rs`, which says what each does; \
-         `tests/e2e/refuse.rs` shows that the hostile ones never enter the rotation (or leave it, those that turn), with the reason \
-         given here in the attester's own records.\n\n| behaviour | becomes | reason |\n| --- | --- | --- |\n",
-    );
-    for behaviour in Behaviour::ALL {
-        let fate = behaviour.fate();
-        let becomes = match fate {
-            Fate::Admitted => "admitted",
-            Fate::OwnNameOnly => "verified, in no rotation (port)",
-            Fate::Rejected(_) => "rejected at registration",
-            Fate::Refused(_) => "refused",
-            Fate::Doubted(_) => "never proven",
-            Fate::Suspended(_) => "admitted, then suspended",
-            Fate::Dismissed => "dismissed: its session is ended",
-        };
-        let reason = fate
-            .reason()
-            .map_or_else(String::new, |reason| format!("`{}`", reason.code()));
-        table.push_str(&format!("| {} | {becomes} | {reason} |\n", behaviour.name()));
-    }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("HOSTILE.md");
-    if std::env::var_os("UPDATE_GENERATED").is_some() {
-        fs::write(&path, &table)?;
-    }
-    ensure!(
-        fs::read_to_string(&path)? == table,
-        "HOSTILE.md is not current: UPDATE_GENERATED=1 cargo test -p tests --test e2e hostile"
-    );
-    Ok(())
 }
