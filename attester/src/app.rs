@@ -236,10 +236,11 @@ impl App {
             reconciled: self.reconciled,
             stage: stage.subscribe(),
             keys: self.handout.all.subscribe(),
+            clock: self.clock.clone(),
         };
         let (health, metrics) = (self.admin.health.clone(), Arc::clone(&self.admin.metrics));
-        tasks.spawn(watched.watch(health, metrics, back.clone()));
-        tasks.spawn(self.handout.follow(self.clock.clone(), back.clone()));
+        tasks.spawn(watched.watch(health, Arc::clone(&metrics), back.clone()));
+        tasks.spawn(self.handout.follow(self.clock.clone(), metrics, back.clone()));
         // A restarted origin refuses challenges older than itself, and challenges carry whole seconds.
         let wait = self.begin.since(self.clock.now());
         let session = self.session.run(front.clone());

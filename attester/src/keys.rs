@@ -21,10 +21,11 @@ mod changes;
 mod draft;
 mod error;
 mod folder;
+mod journal;
 mod listing;
 mod target;
 
-pub use changes::{Created, Revocation, Rotated};
+pub use changes::{Created, IfLost, Revocation, Rotated, Rotation};
 pub use error::KeysError;
 pub use folder::KeyFolder;
 pub use listing::{KeyState, Listed, Listing};
@@ -71,25 +72,39 @@ impl Keys {
             draft.put_in(*role, key.public(), Duration::ZERO);
         }
         folder.publish(&draft, &root)?;
-        Self::load_again(&folder, now)
+        Self::load_again(&folder, None, now)
     }
 
-    /// Reads the keys and the keyset, which is signed again when it is old, damaged or not there, as long as the root
-    /// key is at hand.
+    /// Reads the keys and the keyset, which is signed again when it is old, has ended or does not list these keys, as long as
+    /// the root key is at hand.
     ///
     /// # Errors
-    /// When a file is missing, can be read by others or is damaged; or when the keyset is not valid at `now` and the
-    /// root key is not there to sign another.
+    /// When a file is missing, can be read by others or is damaged, the keyset too: nothing else knows what it revoked. When
+    /// the keyset is not valid at `now` and the root key is not there to sign another.
     pub fn load(folder: &Path, now: Timestamp) -> Result<Self, KeysError> {
-        let folder = KeyFolder::new(folder);
+        Self::renewed(&KeyFolder::new(folder), IfLost::Refuse, now)
+    }
+
+    /// Reads the folder of these keys, which are in use, once more. A keyset that is old or lost is signed again, as long as
+    /// the root key is at hand: what it revoked is known.
+    ///
+    /// # Errors
+    /// As [`Keys::load`], and as [`Keys::look`].
+    pub fn keep(&self, folder: &Path, now: Timestamp) -> Result<Self, KeysError> {
+        Self::renewed(&KeyFolder::new(folder), IfLost::Continue(&self.keyset), now)
+    }
+
+    fn renewed(folder: &KeyFolder, lost: IfLost<'_>, now: Timestamp) -> Result<Self, KeysError> {
         let root = folder.root(None)?;
-        let read = Self::read(&folder, root.as_ref(), now);
+        let known = lost.known();
+        let read = Self::read(folder, root.as_ref(), known, now);
+        let cured = |why: &KeysError| why.is_cured_by_signing() || (known.is_some() && why.is_lost());
         match (read, root) {
             (Ok(keys), Some(root)) if is_old(&keys.keyset, now) => {
                 // A folder that cannot be written now is no reason to stop while the old keyset holds.
                 Ok(folder
-                    .renew(&root, now)
-                    .and_then(|()| Self::load_again(&folder, now))
+                    .renew(&root, lost, now)
+                    .and_then(|()| Self::load_again(folder, known, now))
                     .unwrap_or_else(|error| {
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,
@@ -99,35 +114,41 @@ impl Keys {
                     }))
             }
             (Ok(keys), _) => Ok(keys),
-            (Err(why), Some(root)) if why.is_cured_by_signing() => {
-                folder.renew(&root, now)?;
-                Self::load_again(&folder, now)
+            (Err(why), Some(root)) if cured(&why) => {
+                folder.renew(&root, lost, now)?;
+                Self::load_again(folder, known, now)
             }
-            (Err(why), None) if why.is_cured_by_signing() => Err(KeysError::NoRoot {
+            (Err(why), None) if cured(&why) => Err(KeysError::NoRoot {
                 keyset: folder.keyset_file(),
                 root: folder.root_file(),
                 source: Box::new(why),
             }),
-            (Err(why), _) => Err(why),
+            (Err(why), _) => Err(why.with_remedy()),
         }
     }
 
-    /// Reads the keys and the keyset, and changes nothing. A running attester calls this every few seconds and follows what
-    /// it finds.
+    /// Reads the folder of these keys, which are in use, once more, and changes nothing. A running attester calls this every
+    /// few seconds and follows what it finds.
     ///
     /// # Errors
-    /// As [`Keys::load`], and when the keyset is damaged or not there.
-    pub fn look(folder: &Path, now: Timestamp) -> Result<Self, KeysError> {
-        Self::load_again(&KeyFolder::new(folder), now)
+    /// As [`Keys::load`], when the keyset is older than the one in use, and when it lets a key count that the one in use
+    /// revokes: a backup that was put back must not undo a revocation.
+    pub fn look(&self, folder: &Path, now: Timestamp) -> Result<Self, KeysError> {
+        Self::load_again(&KeyFolder::new(folder), Some(&self.keyset), now)
     }
 
-    fn load_again(folder: &KeyFolder, now: Timestamp) -> Result<Self, KeysError> {
+    fn load_again(folder: &KeyFolder, known: Option<&Keyset>, now: Timestamp) -> Result<Self, KeysError> {
         let root = folder.root(None)?;
-        Self::read(folder, root.as_ref(), now)
+        Self::read(folder, root.as_ref(), known, now)
     }
 
-    /// What the files say, without changing any.
-    fn read(folder: &KeyFolder, root: Option<&SigningKey>, now: Timestamp) -> Result<Self, KeysError> {
+    /// What the files say, without changing any; they must not take back what `known` says.
+    fn read(
+        folder: &KeyFolder,
+        root: Option<&SigningKey>,
+        known: Option<&Keyset>,
+        now: Timestamp,
+    ) -> Result<Self, KeysError> {
         let root_public = folder.root_public(root)?;
         let held = folder.held()?;
         for role in Role::ALL {
@@ -139,6 +160,9 @@ impl Keys {
             }
         }
         let (keyset, keyset_bytes) = folder.keyset(&root_public)?;
+        if let Some(known) = known {
+            folder.follows(&keyset, known)?;
+        }
         let path = folder.keyset_file();
         let refused = |source| KeysError::Keyset {
             path: path.clone(),
@@ -183,6 +207,11 @@ impl Keys {
     /// Whether less than half of the keyset's life remains: it should be signed again.
     pub fn are_old(&self, now: Timestamp) -> bool {
         is_old(&self.keyset, now)
+    }
+
+    /// Whether the keyset holds at `now`: if not, agents believe nothing, and nothing can be proved.
+    pub fn hold(&self, now: Timestamp) -> bool {
+        holds(&self.keyset, now).is_ok()
     }
 
     /// When the keyset ends; agents believe nothing after that.
@@ -235,6 +264,9 @@ fn is_old(keyset: &Keyset, now: Timestamp) -> bool {
     end.since(now) * 2 < end.since(start)
 }
 
+/// From so few places for revoked keys on it is said that they run out. None becomes free: evidence is checked at the times
+/// that it states, so that a stolen key could sign evidence "of then" for ever, and whoever checks it asks the newest keyset.
+pub const FEW_LEFT: usize = 4;
 const DAY: u64 = 24 * 3600;
 
 #[cfg(test)]

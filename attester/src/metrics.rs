@@ -55,9 +55,15 @@ impl Metrics {
         self.well.set([part.as_str()], i64::from(well));
     }
 
-    /// When the keyset that is handed out ends.
-    pub fn keyset_until(&self, until: Timestamp) {
+    /// When the keyset that is handed out ends, and how many keys it revokes.
+    pub fn keyset(&self, until: Timestamp, revoked: usize) {
         self.keyset_until.set([], seconds(until));
+        self.keyset_revoked.set([], count(revoked));
+    }
+
+    /// Whether what the key folder says is in use.
+    pub fn key_folder_used(&self, used: bool) {
+        self.key_folder_used.set([], i64::from(used));
     }
 
     /// A stranger's TLS handshake at the session port came to its end.

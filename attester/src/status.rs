@@ -46,6 +46,8 @@ pub struct Health {
     pub dns: bool,
     /// The last probe that could tell, a proof or a control probe, reached the origin.
     pub origin: bool,
+    /// The keyset holds: agents believe what is signed, and peers can be proved.
+    pub keyset: bool,
     /// Live sessions.
     pub sessions: usize,
     /// Peers known.
@@ -70,12 +72,12 @@ pub enum Stage {
 impl Health {
     /// Whether every part is well. How many peers there are says nothing about that.
     pub const fn is_well(&self) -> bool {
-        self.store && self.dns && self.origin
+        self.store && self.dns && self.origin && self.keyset
     }
 
-    /// Whether it takes new work: state is restored, DNS answers and sessions are accepted.
+    /// Whether it takes new work: state is restored, DNS answers, sessions are accepted, and agents believe what it says.
     pub const fn is_ready(&self) -> bool {
-        matches!(self.stage, Stage::Serving) && self.answering
+        matches!(self.stage, Stage::Serving) && self.answering && self.keyset
     }
 }
 

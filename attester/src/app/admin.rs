@@ -1,6 +1,6 @@
 //! The operator's window: the admin listener, which answers from the first moment of a start, and what it is told.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use proto::time::Clock;
 use tokio::{sync::watch, task::JoinHandle};
@@ -57,6 +57,7 @@ pub(super) struct Watched {
     pub(super) reconciled: watch::Receiver<Reconciled>,
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) keys: watch::Receiver<Arc<Keys>>,
+    pub(super) clock: Clock,
 }
 
 impl Watched {
@@ -74,9 +75,12 @@ impl Watched {
             metrics.part(Part::Store, now.store);
             metrics.part(Part::Dns, now.dns);
             metrics.part(Part::Origin, now.origin);
-            metrics.keyset_until(self.keys.borrow_and_update().expires());
+            metrics.part(Part::Keyset, now.keyset);
+            let keys = Arc::clone(&self.keys.borrow_and_update());
+            metrics.keyset(keys.expires(), keys.keyset.revoked.len());
             tokio::select! {
                 () = token.cancelled() => return,
+                () = tokio::time::sleep(LOOKED_AT) => {}
                 changed = self.stage.changed() => if changed.is_err() { return },
                 changed = self.pulses.changed() => if changed.is_err() { return },
                 changed = self.reconciled.changed() => if changed.is_err() { return },
@@ -95,9 +99,13 @@ impl Watched {
             store: pulse.store_well,
             dns: dns.failures == 0 && dns.generation > 0,
             origin: pulse.origin_well,
+            keyset: self.keys.borrow_and_update().hold(self.clock.now()),
             sessions: pulse.sessions,
             peers: pulse.peers,
             verified: pulse.verified,
         }
     }
 }
+
+/// How often it is looked whether the keyset has ended: nothing else says so.
+const LOOKED_AT: Duration = Duration::from_secs(1);

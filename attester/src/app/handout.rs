@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use proto::{
-    claims::Role,
+    claims::{Keyset, Role},
     time::{Clock, Timestamp},
 };
 use tokio::{
@@ -13,7 +13,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    keys::{KeyFolder, Keys, KeysError},
+    keys::{FEW_LEFT, KeyFolder, Keys, KeysError},
+    metrics::Metrics,
     origin::OriginKeys,
     session::SessionKeys,
 };
@@ -37,12 +38,14 @@ impl Handout {
     }
 
     /// Follows the key folder: what an operator changes there is in use within seconds, and a keyset in the second half of
-    /// its life is signed anew if the root key is at hand. What cannot be read is told once, and changes nothing.
-    pub(super) async fn follow(self, clock: Clock, token: CancellationToken) {
+    /// its life is signed anew if the root key is at hand. What cannot be used is told once a day, and changes nothing: not
+    /// what cannot be read, nor a keyset that is older than the one in use or takes back a revocation.
+    pub(super) async fn follow(self, clock: Clock, metrics: Arc<Metrics>, token: CancellationToken) {
         let mut looks = tokio::time::interval(LOOKED_AT);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut told = None;
+        let mut told: Option<(String, Instant)> = None;
         let (mut tidied, mut warned) = (Instant::now(), None);
+        tell_few_left(&self.all.borrow());
         loop {
             tokio::select! {
                 () = token.cancelled() => return,
@@ -55,6 +58,7 @@ impl Handout {
             match self.look(clock.now(), tidy).await {
                 Ok(keys) => {
                     told = None;
+                    metrics.key_folder_used(true);
                     if keys.are_old(clock.now()) && warned.is_none_or(|at: Instant| at.elapsed() >= WARNED) {
                         warned = Some(Instant::now());
                         tracing::warn!(
@@ -67,13 +71,15 @@ impl Handout {
                     }
                 }
                 Err(error) => {
+                    metrics.key_folder_used(false);
                     let trouble = chain(&error);
-                    if told.as_ref() != Some(&trouble) {
+                    let is_known = |(text, at): &(String, Instant)| *text == trouble && at.elapsed() < WARNED;
+                    if !told.as_ref().is_some_and(is_known) {
                         tracing::warn!(
                             error = trouble,
                             "the key folder cannot be used as it is: the keys that were read before stay in use"
                         );
-                        told = Some(trouble);
+                        told = Some((trouble, Instant::now()));
                     }
                 }
             }
@@ -82,12 +88,12 @@ impl Handout {
 
     /// Reads the folder, beside the runtime; now and then it also renews and tidies.
     async fn look(&self, now: Timestamp, tidy: bool) -> Result<Keys, KeysError> {
-        let folder = self.folder.clone();
+        let (folder, used) = (self.folder.clone(), Arc::clone(&self.all.borrow()));
         let looking = tokio::task::spawn_blocking(move || {
             if !tidy {
-                return Keys::look(&folder, now);
+                return used.look(&folder, now);
             }
-            let keys = Keys::load(&folder, now)?;
+            let keys = used.keep(&folder, now)?;
             KeyFolder::new(&folder).tidy(now)?;
             Ok(keys)
         });
@@ -121,6 +127,9 @@ impl Handout {
             revoked = next.keyset.revoked.len(),
             "the keys in the key folder have changed and are in use now"
         );
+        if next.keyset.revoked != before.keyset.revoked {
+            tell_few_left(&next);
+        }
         self.send(next);
     }
 
@@ -145,6 +154,17 @@ fn session_keys(keys: &Keys) -> SessionKeys {
     }
 }
 
+fn tell_few_left(keys: &Keys) {
+    let revoked = keys.keyset.revoked.len();
+    if Keyset::MAX_REVOKED.saturating_sub(revoked) <= FEW_LEFT {
+        tracing::warn!(
+            revoked,
+            most = Keyset::MAX_REVOKED,
+            "few places for revoked keys are left, and none becomes free: plan a new root (attester/README.md)"
+        );
+    }
+}
+
 /// The whole chain of causes, on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -160,7 +180,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 const LOOKED_AT: Duration = Duration::from_secs(2);
 /// How often the keyset is renewed, if it is old, and private keys that have ended are removed.
 const TIDIED: Duration = Duration::from_secs(3600);
-/// How often an operator is told of a keyset that cannot be renewed here.
+/// How often an operator is told of a keyset that cannot be renewed here, or of a folder that cannot be used.
 const WARNED: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use proto::{
-    claims::Role,
+    claims::{Keyset, Role},
     time::{Clock, Seconds, Timestamp},
 };
 use rand::{SeedableRng, rngs::StdRng};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{ConfigFile, Failure, Listing as ListingArgs, show};
 use crate::{
     config::parse_duration,
-    keys::{KeyFolder, KeyState, KeysError, Listed, Listing, Rotated, Target},
+    keys::{FEW_LEFT, IfLost, KeyFolder, KeyState, KeysError, Listed, Listing, Rotated, Target},
 };
 
 mod when;
@@ -66,6 +66,9 @@ enum Action {
     },
     /// Sign the keyset again, for another 30 days
     Sign {
+        /// Sign one that revokes nothing where the keyset is lost or damaged; what was revoked must be revoked again
+        #[arg(long)]
+        afresh: bool,
         #[command(flatten)]
         with: With,
     },
@@ -95,12 +98,14 @@ impl Keys {
             } => {
                 let roles = if *all { Role::ALL.to_vec() } else { once_each(roles) };
                 let rotated = folder(&with.file)?.rotate(&roles, *overlap, with.root(), &mut rng()?, now);
-                let told: String = rotated.map_err(failure)?.iter().map(rotation).collect();
-                told + TAKEN_UP
+                let rotated = rotated.map_err(failure)?;
+                let told: String = rotated.keys.iter().map(rotation).collect();
+                told + TAKEN_UP + &untidied(rotated.untidied)
             }
             Action::Revoke { target, since, with } => revoke(target, *since, with, now)?,
-            Action::Sign { with } => {
-                let keyset = folder(&with.file)?.sign(with.root(), now).map_err(failure)?;
+            Action::Sign { afresh, with } => {
+                let lost = if *afresh { IfLost::StartAfresh } else { IfLost::Refuse };
+                let keyset = folder(&with.file)?.sign(with.root(), lost, now).map_err(failure)?;
                 let until = show::clock_time(keyset.expires.start());
                 format!("signed the keyset: it is valid until {until}\n{TAKEN_UP}")
             }
@@ -149,7 +154,25 @@ fn revoke(target: &Target, since: Option<Seconds>, with: &With, now: Timestamp) 
         revoked.key
     );
     let replaced = revoked.replaced.as_ref().map(rotation).unwrap_or_default();
-    Ok(told + &replaced + TAKEN_UP)
+    Ok(told + &replaced + TAKEN_UP + &places(revoked.revoked) + &untidied(revoked.untidied))
+}
+
+/// What is said of the places for revoked keys when few are left: they are for the life of a root.
+fn places(revoked: usize) -> String {
+    let most = Keyset::MAX_REVOKED;
+    if most.saturating_sub(revoked) > FEW_LEFT {
+        return String::new();
+    }
+    format!("{revoked} of {most} places for revoked keys are taken, and none becomes free: plan a new root (attester/README.md)\n")
+}
+
+/// What is said when it is done and something was left lying about.
+fn untidied(why: Option<KeysError>) -> String {
+    let told = |why| {
+        let why = anyhow::Error::new(why);
+        format!("it is done, but private keys that are over are still there, and a running attester tries again within the hour: {why:#}\n")
+    };
+    why.map(told).unwrap_or_default()
 }
 
 /// What a rotation has done, in a line.
@@ -185,7 +208,7 @@ fn table(listing: &Listing, folder: &KeyFolder) -> String {
     let rows = std::iter::once(("", root)).chain(listing.keys.iter().map(row));
     let keyset = &listing.keyset;
     format!(
-        "{}\nkeyset signed {}, {} {}\n",
+        "{}\nkeyset signed {}, {} {}\n{}",
         show::table(["ROLE", "STATE", "THUMBPRINT", "FILE"], rows.collect()),
         show::clock_time(keyset.issued_at.start()),
         if listing.holds {
@@ -194,6 +217,7 @@ fn table(listing: &Listing, folder: &KeyFolder) -> String {
             "NOT VALID NOW; its end was or is"
         },
         show::clock_time(keyset.expires.start()),
+        places(keyset.revoked.len()),
     )
 }
 
@@ -280,9 +304,10 @@ fn rng() -> Result<StdRng, Failure> {
 fn failure(error: KeysError) -> Failure {
     match error {
         KeysError::NotFound { .. } => Failure::NotFound(error.to_string()),
-        KeysError::Overlap | KeysError::SinceLater | KeysError::Ambiguous { .. } => {
-            Failure::Config { source: error.into() }
-        }
+        KeysError::Overlap
+        | KeysError::SinceLater
+        | KeysError::Ambiguous { .. }
+        | KeysError::RevokedLately { .. } => Failure::Config { source: error.into() },
         _ => Failure::State { source: error.into() },
     }
 }

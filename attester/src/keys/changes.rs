@@ -17,7 +17,7 @@ use super::{
     DAY, Keys, KeysError,
     draft::{self, Draft},
     folder::{Held, KeyFolder},
-    own, signer,
+    journal, own, signer,
     target::{Target, find},
 };
 
@@ -30,6 +30,16 @@ pub struct Created {
     pub public: PublicKey,
     /// Where it is.
     pub path: PathBuf,
+}
+
+/// What a rotation has done.
+#[derive(Debug)]
+pub struct Rotation {
+    /// The keys that sign now, a role each.
+    pub keys: Vec<Rotated>,
+    /// Why private keys that are over are still there, if they are: the rotation holds all the same, and a running attester
+    /// tries again within the hour.
+    pub untidied: Option<KeysError>,
 }
 
 /// A key that took another's place.
@@ -48,7 +58,7 @@ pub struct Rotated {
 }
 
 /// A key that does not count any more.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Revocation {
     /// The key.
     pub key: Thumbprint,
@@ -58,6 +68,30 @@ pub struct Revocation {
     pub since: Seconds,
     /// What took its place, if it was the key that signed.
     pub replaced: Option<Rotated>,
+    /// How many keys the keyset revokes now, of [`Keyset::MAX_REVOKED`].
+    pub revoked: usize,
+    /// As [`Rotation::untidied`].
+    pub untidied: Option<KeysError>,
+}
+
+/// What to do when a keyset is to be signed and the one before is lost.
+#[derive(Clone, Copy, Debug)]
+pub enum IfLost<'k> {
+    /// Sign nothing: what it revoked would count again.
+    Refuse,
+    /// Go on from this one, which is in use.
+    Continue(&'k Keyset),
+    /// Sign one that revokes nothing. A person has said so.
+    StartAfresh,
+}
+
+impl<'k> IfLost<'k> {
+    pub(super) const fn known(self) -> Option<&'k Keyset> {
+        match self {
+            Self::Continue(known) => Some(known),
+            Self::Refuse | Self::StartAfresh => None,
+        }
+    }
 }
 
 impl KeyFolder {
@@ -86,28 +120,29 @@ impl KeyFolder {
         root: Option<&Path>,
         rng: &mut impl CryptoRng,
         now: Timestamp,
-    ) -> Result<Vec<Rotated>, KeysError> {
+    ) -> Result<Rotation, KeysError> {
         if !(MIN_OVERLAP..=MAX_OVERLAP).contains(&overlap) {
             return Err(KeysError::Overlap);
         }
         let _lock = self.lock()?;
         let root = self.root_at_hand(root)?;
         let mut draft = Draft::after(&self.previous()?, now);
-        let mut done = Vec::new();
+        let mut keys = Vec::new();
         for role in roles {
-            done.push(self.supersede(&mut draft, &root, *role, overlap, rng)?);
+            keys.push(self.supersede(&mut draft, &root, *role, overlap, rng)?);
         }
         self.publish(&draft, &root)?;
-        self.tidy_locked(now)?;
-        Ok(done)
+        let untidied = self.tidy_locked(now).err();
+        Ok(Rotation { keys, untidied })
     }
 
     /// Says that a key does not count from `since` on, 0 being ever. If it is the one that signs, another takes its place
     /// at once. `root` names the root key's file where it is not in the folder.
     ///
     /// # Errors
-    /// When no key is meant, or several; when it was revoked before, no later than that; without the root key, or when the
-    /// folder cannot be written. What was not signed has not happened.
+    /// When no key is meant, or several; when it was revoked before, no later than that; when it is named by its role, and
+    /// the one before it was revoked within the hour; without the root key, or when the folder cannot be written. What was not
+    /// signed has not happened.
     pub fn revoke(
         &self,
         target: &Target,
@@ -124,6 +159,16 @@ impl KeyFolder {
         let mut draft = Draft::after(&self.previous()?, now);
         let (keyset, held) = (draft.keyset(&root.public()), self.held()?);
         let (key, role) = find(target, &keyset, &held, now)?;
+        if let Target::Role(role) = *target
+            && let Some((old, minutes)) = journal::lately(self, role, &keyset, now)?
+        {
+            return Err(KeysError::RevokedLately {
+                role,
+                old,
+                minutes,
+                signs: key,
+            });
+        }
         if let Some(known) = keyset.revoked_since(key).filter(|known| *known <= since) {
             return Err(KeysError::Already { key, since: known });
         }
@@ -136,23 +181,28 @@ impl KeyFolder {
             None => None,
         };
         draft.revoke(key, since);
+        if let Some(role) = role {
+            self.note(journal::Entry::new(now.seconds(), role, key))?;
+        }
         self.publish(&draft, &root)?;
-        self.tidy_locked(now)?;
         Ok(Revocation {
             key,
             role,
             since,
             replaced,
+            revoked: draft.revoked(),
+            untidied: self.tidy_locked(now).err(),
         })
     }
 
     /// Signs the keyset again, for [`Keys::LIFE`] from now. `root` names the root key's file where it is not in the folder.
     ///
     /// # Errors
-    /// Without the root key, or when the folder cannot be written.
-    pub fn sign(&self, root: Option<&Path>, now: Timestamp) -> Result<Keyset, KeysError> {
+    /// Without the root key, when the keyset cannot be read, when it is lost and `lost` says no more, or when the folder cannot
+    /// be written.
+    pub fn sign(&self, root: Option<&Path>, lost: IfLost<'_>, now: Timestamp) -> Result<Keyset, KeysError> {
         let root = self.root_at_hand(root)?;
-        self.renew(&root, now)?;
+        self.renew(&root, lost, now)?;
         self.keyset(&root.public()).map(|(keyset, _)| keyset)
     }
 
@@ -189,18 +239,25 @@ impl KeyFolder {
     }
 
     /// Signs the keyset again; a key that was put in the place of a role's, and is in no keyset, is listed.
-    pub(super) fn renew(&self, root: &SigningKey, now: Timestamp) -> Result<(), KeysError> {
+    pub(super) fn renew(&self, root: &SigningKey, lost: IfLost<'_>, now: Timestamp) -> Result<(), KeysError> {
         let _lock = self.lock()?;
         let held = self.held()?;
-        let mut draft = match self.keyset(&root.public()) {
-            Ok((keyset, _)) => Draft::after(&keyset, now),
-            Err(error) => {
+        let mut draft = match (self.keyset(&root.public()), lost) {
+            (Ok((keyset, _)), _) => {
+                if let Some(known) = lost.known() {
+                    self.follows(&keyset, known)?;
+                }
+                Draft::after(&keyset, now)
+            }
+            (Err(error), IfLost::Continue(known)) if error.is_lost() && known.issuer == root.public().thumbprint() => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "a keyset is signed without the one before: keys that it revoked must be revoked again"
+                    "the keyset is lost, and another is made from the one in use"
                 );
-                Draft::first(now)
+                Draft::after(known, now)
             }
+            (Err(error), IfLost::StartAfresh) if error.is_lost() => Draft::first(now),
+            (Err(error), _) => return Err(error.with_remedy()),
         };
         for role in Role::ALL {
             let keyset = draft.keyset(&root.public());
@@ -217,6 +274,33 @@ impl KeyFolder {
             draft.put_in(*role, own.key.public(), DEFAULT_OVERLAP);
         }
         self.publish(&draft, root)
+    }
+
+    /// Whether a keyset can take the place of the one in use: it takes nothing back.
+    ///
+    /// Another root's is no successor, but another beginning, which agents have to be told of in any case.
+    pub(super) fn follows(&self, keyset: &Keyset, used: &Keyset) -> Result<(), KeysError> {
+        if keyset.issuer != used.issuer || keyset == used {
+            return Ok(());
+        }
+        if keyset.issued_at <= used.issued_at {
+            return Err(KeysError::Older {
+                path: self.keyset_file(),
+                found: keyset.issued_at,
+                used: used.issued_at,
+            });
+        }
+        for revoked in &used.revoked {
+            let key = Thumbprint::from_bytes(*revoked.key.as_bytes());
+            if keyset.revoked_since(key).is_none_or(|since| since > revoked.since) {
+                return Err(KeysError::Unrevoked {
+                    path: self.keyset_file(),
+                    key,
+                    since: revoked.since,
+                });
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn publish(&self, draft: &Draft, root: &SigningKey) -> Result<(), KeysError> {
@@ -264,7 +348,8 @@ impl KeyFolder {
     /// The keyset that is there, whatever its age.
     fn previous(&self) -> Result<Keyset, KeysError> {
         let root = self.known_root()?;
-        self.keyset(&root).map(|(keyset, _)| keyset)
+        let keyset = self.keyset(&root).map_err(KeysError::with_remedy)?;
+        Ok(keyset.0)
     }
 
     fn root_at_hand(&self, named: Option<&Path>) -> Result<SigningKey, KeysError> {

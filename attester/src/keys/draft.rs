@@ -99,6 +99,11 @@ impl Draft {
         self.revoked.sort_unstable_by_key(|revoked| revoked.key);
     }
 
+    /// How many keys it revokes.
+    pub(super) const fn revoked(&self) -> usize {
+        self.revoked.len()
+    }
+
     /// What it says.
     pub(super) fn keyset(&self, root: &PublicKey) -> Keyset {
         Keyset {

@@ -68,15 +68,60 @@ pub enum KeysError {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// The keyset cannot be read.
-    #[error("cannot read the keyset {}", path.display())]
+    /// The keyset cannot be read. It may be whole all the same, so that nothing is signed in its place.
+    #[error("cannot read the keyset {}{}", path.display(), unreadable(source))]
     NoKeyset {
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
-    /// A keyset that is not the root's, not valid now or not of these keys.
+    /// What is in the keyset's place is none, or another root signed it.
+    #[error("{} is not a keyset that the root signed", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ClaimError,
+    },
+    /// There is no telling what the keyset revoked, and nobody said that it does not matter.
+    #[error(
+        "the keyset {} is lost, and with it which keys were revoked: put it back from a copy, or run attester keys sign --afresh and then revoke again what was revoked",
+        path.display()
+    )]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<KeysError>,
+    },
+    /// The keyset in the folder is older than the one in use: somebody put a copy back.
+    #[error(
+        "the keyset {} was signed at second {found}, and the one in use at second {used}; agents take no older one: put the newer one back, or run attester keys sign",
+        path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// When it was signed.
+        found: Seconds,
+        /// When the one in use was.
+        used: Seconds,
+    },
+    /// The keyset in the folder lets a key count that the one in use revokes.
+    #[error(
+        "the keyset {} does not revoke {key}, which the one in use revokes: run attester keys revoke {key}{}",
+        path.display(), since_option(*since)
+    )]
+    Unrevoked {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: Thumbprint,
+        /// First second at which it does not count; 0 when it never did.
+        since: Seconds,
+    },
+    /// A keyset that is not valid now or not of these keys.
     #[error("the keyset {} cannot be used", path.display())]
     Keyset {
         /// The file.
@@ -92,7 +137,7 @@ pub enum KeysError {
     },
     /// A keyset that cannot be signed.
     #[error(
-        "a keyset with these keys cannot be signed: it lists at most 24 and revokes at most 24; wait until keys that were rotated have ended, or start afresh with a new root"
+        "a keyset with these keys cannot be signed: it lists at most 24 and revokes at most 24; wait until keys that were rotated have ended, or change to a new root (attester/README.md)"
     )]
     Full {
         /// What the claim says.
@@ -149,6 +194,20 @@ pub enum KeysError {
         /// First second at which it does not count; 0 when it never did.
         since: Seconds,
     },
+    /// The role's key was revoked a moment ago, so that this is the same command once more, or its mistake.
+    #[error(
+        "the {role} key {old} was revoked {minutes} minutes ago, and {signs} has taken its place; if that is to be revoked too, name it: attester keys revoke {signs}"
+    )]
+    RevokedLately {
+        /// The role.
+        role: Role,
+        /// The key that was revoked.
+        old: Thumbprint,
+        /// How long ago.
+        minutes: u64,
+        /// The key that signs now.
+        signs: Thumbprint,
+    },
 }
 
 impl KeysError {
@@ -156,9 +215,37 @@ impl KeysError {
         Self::Key { source }
     }
 
-    /// Whether another keyset is the remedy.
+    /// Whether another keyset is the remedy, made from the one that is there.
     pub(super) const fn is_cured_by_signing(&self) -> bool {
-        matches!(self, Self::Keyset { .. } | Self::NoKeyset { .. })
+        matches!(self, Self::Keyset { .. })
+    }
+
+    /// Whether there is no keyset any more that another could be made from. One that cannot be read now is still there.
+    pub(super) fn is_lost(&self) -> bool {
+        match self {
+            Self::NoKeyset { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Damaged { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The same, and what a person can do about a keyset that is lost.
+    pub(super) fn with_remedy(self) -> Self {
+        match &self {
+            Self::NoKeyset { path, .. } | Self::Damaged { path, .. } if self.is_lost() => Self::Lost {
+                path: path.clone(),
+                source: Box::new(self),
+            },
+            _ => self,
+        }
+    }
+}
+
+/// What would help against an error of the system.
+fn unreadable(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => ": it must belong to the user that the attester runs as (chown)",
+        _ => "",
     }
 }
 
@@ -166,5 +253,12 @@ fn since_text(since: Seconds) -> String {
     match since.as_u64() {
         0 => " for all time".to_owned(),
         second => format!(", from second {second} on: an earlier --since would change that"),
+    }
+}
+
+fn since_option(since: Seconds) -> String {
+    match since.as_u64() {
+        0 => String::new(),
+        second => format!(" --since {second}"),
     }
 }

@@ -13,7 +13,7 @@ use proto::{
     checked::Signed,
     claims::{Keyset, Role},
     ids::Thumbprint,
-    key::{PublicKey, SigningKey},
+    key::{KeyError, PublicKey, SigningKey},
 };
 
 use super::KeysError;
@@ -59,6 +59,11 @@ impl KeyFolder {
         self.file(ROOT)
     }
 
+    /// Where the last revocations are.
+    pub(super) fn journal_file(&self) -> PathBuf {
+        self.file(JOURNAL)
+    }
+
     /// Where a role's key is.
     pub(super) fn key_file(&self, role: Role) -> PathBuf {
         self.file(&format!("{role}.key"))
@@ -97,11 +102,12 @@ impl KeyFolder {
             path: path.clone(),
             source,
         };
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(failed)?;
+        // A file that is made is given to the folder's owner; one that is there is left as it is, whatever it leads to.
+        let file = match self.new_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::OpenOptions::new().write(true).open(&path),
+            made => made,
+        };
+        let file = file.map_err(failed)?;
         file.lock().map_err(failed)?;
         Ok(Lock { _file: file })
     }
@@ -182,7 +188,7 @@ impl KeyFolder {
         })?;
         let keyset = Signed::<Keyset>::parse(&bytes)
             .and_then(|signed| signed.verify(root))
-            .map_err(|source| KeysError::Keyset { path, source })?;
+            .map_err(|source| KeysError::Damaged { path, source })?;
         Ok((keyset.dangerously_at_any_time(), bytes))
     }
 
@@ -193,19 +199,32 @@ impl KeyFolder {
         }
         let beside = beside(path);
         clear(&beside)?;
-        key.write_new(&beside).map_err(KeysError::key)?;
+        let failed = |source| {
+            KeysError::key(KeyError::Write {
+                path: path.to_owned(),
+                source,
+            })
+        };
+        let pem = key.to_pem().map_err(KeysError::key)?;
+        self.write_new(&beside, pem.as_bytes()).map_err(failed)?;
         self.rename(&beside, path)
     }
 
     /// Writes the root's public key, and the private one.
     pub(super) fn write_root(&self, root: &SigningKey) -> Result<(), KeysError> {
         self.write_key(root, &self.root_file())?;
-        self.replace(&self.file(ROOT_PUBLIC), format!("{}\n", root.public()).as_bytes())
+        self.replace(&self.file(ROOT_PUBLIC), format!("{}\n", root.public()).as_bytes())?;
+        self.sync().map_err(|source| self.unwritten(source))
     }
 
-    /// Puts a keyset in the place of the one that is there; a crash leaves one of them.
+    /// Puts a keyset in the place of the one that is there; a crash leaves one of them. This is the moment from which on it
+    /// is in use, so that nothing after it is an error.
     pub(super) fn write_keyset(&self, bytes: &[u8]) -> Result<(), KeysError> {
-        self.replace(&self.keyset_file(), bytes)
+        self.replace(&self.keyset_file(), bytes)?;
+        if let Err(error) = self.sync() {
+            tracing::warn!(%error, folder = %self.path.display(), "a new keyset may not outlast a loss of power");
+        }
+        Ok(())
     }
 
     /// Renames a file, and sees to it that this is on the disk before anything else is.
@@ -222,11 +241,44 @@ impl KeyFolder {
         clear(path)
     }
 
-    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), KeysError> {
+    /// Puts a file in the place of the one that is there, if there is one.
+    pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), KeysError> {
         let beside = beside(path);
         clear(&beside)?;
-        write_new(&beside, bytes)?;
-        self.rename(&beside, path)
+        let written = self.write_new(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+        written.map_err(|source| KeysError::Write {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// Writes a file of mode 0600 that must not exist.
+    fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        use io::Write;
+
+        let mut file = self.new_file(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    /// Makes a file of mode 0600 that belongs to whoever has the folder: an attester that runs as a user of its own could not
+    /// read what an operator writes with sudo.
+    fn new_file(&self, path: &Path) -> io::Result<fs::File> {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path)?;
+        #[cfg(unix)]
+        give(&file, &fs::metadata(&self.path)?)?;
+        Ok(file)
+    }
+
+    fn unwritten(&self, source: io::Error) -> KeysError {
+        KeysError::Write {
+            path: self.path.clone(),
+            source,
+        }
     }
 
     #[cfg(unix)]
@@ -259,7 +311,7 @@ fn beside(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     use io::Read;
 
     let mut bytes = Vec::new();
@@ -280,27 +332,26 @@ fn clear(path: &Path) -> Result<(), KeysError> {
     }
 }
 
-/// Writes a file of mode 0600 that must not exist.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), KeysError> {
-    use io::Write;
+/// Gives a file that root has just made to the folder's owner. Nobody else can give files away, nor needs to: by an open
+/// file, since whoever has the folder can put another in its place.
+#[cfg(unix)]
+fn give(file: &fs::File, folder: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
 
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options
-        .open(path)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    written.map_err(|source| KeysError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    let made = file.metadata()?;
+    if made.uid() == SUPERUSER && folder.uid() != SUPERUSER {
+        fchown(file, Some(folder.uid()), Some(folder.gid()))?;
+    }
+    Ok(())
 }
 
 const ROOT: &str = "root.key";
 const ROOT_PUBLIC: &str = "root.pub";
 const KEYSET: &str = "keyset.cose";
 const LOCK: &str = "keys.lock";
+const JOURNAL: &str = "revoked.log";
+#[cfg(unix)]
+const SUPERUSER: u32 = 0;
 /// How much of a thumbprint is in a file's name.
 const SHORT: usize = 10;
 /// Far more keys than a keyset lists.

@@ -72,7 +72,7 @@ impl KeyFolder {
     /// When a file cannot be read, or the keyset is not the root's.
     pub fn list(&self, now: Timestamp) -> Result<Listing, KeysError> {
         let root = self.known_root()?;
-        let (keyset, _) = self.keyset(&root)?;
+        let (keyset, _) = self.keyset(&root).map_err(KeysError::with_remedy)?;
         let keys = listed(&keyset, &self.held()?, now);
         Ok(Listing {
             root,

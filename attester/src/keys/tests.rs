@@ -146,6 +146,9 @@ fn a_keyset_of_other_keys_or_another_root_is_not_used() {
     let error = Keys::load(&folder, START).unwrap_err();
     assert!(matches!(&error, KeysError::RootPublic { .. }), "{error}");
     fs::remove_file(folder.join(ROOT_PUBLIC)).unwrap();
+    let error = Keys::load(&folder, START).unwrap_err();
+    assert!(matches!(&error, KeysError::Lost { .. }), "{error}");
+    KeyFolder::new(&folder).sign(None, IfLost::StartAfresh, START).unwrap();
     assert_eq!(
         Keys::load(&folder, START).unwrap().root_public,
         SigningKey::from_seed(&[8; 32]).public()

@@ -25,6 +25,8 @@ labels! {
         Session = "session",
         /// The origin.
         Origin = "origin",
+        /// DNS over TCP.
+        Dns = "dns",
     }
 
     /// Which limit left no place.
@@ -67,6 +69,8 @@ labels! {
         Dns = "dns",
         /// The last probe that could tell reached the origin.
         Origin = "origin",
+        /// What is signed can be believed.
+        Keyset = "keyset",
     }
 
     /// Who waits for a probe.

@@ -128,21 +128,28 @@ series! {
         "1, and the version of the program",
         alert: "";
     ready: Levels<0> = "attester_ready" [],
-        "Whether it takes new work, as /readyz says: state restored, DNS answered, sessions accepted, not draining",
+        "Whether it takes new work, as /readyz says: state restored, DNS answered, sessions accepted, not draining, the keyset valid",
         alert: "`attester_ready == 0` for 2 minutes: it hangs while it starts or stops";
     well: Levels<1> = "attester_part_well" [PART],
         "Whether a part is well, as /healthz says",
         alert: "`attester_part_well == 0` for 1 minute. store: nothing new is decided (disk full?); dns: DNS lags behind; \
-            origin: probes are inconclusive and leases lapse";
+            origin: probes are inconclusive and leases lapse; keyset: it has ended, and nothing can be proved";
     keyset_until: Seconds<0> = "attester_keyset_expires_time_seconds" [],
         "When the keyset that agents are given ends, in seconds since 1970",
         alert: "`attester_keyset_expires_time_seconds - time() < 7 * 86400`: without a new one every agent turns away";
+    keyset_revoked: Levels<0> = "attester_keyset_revoked_keys" [],
+        "Keys that the keyset revokes; there is place for 24, for the life of a root",
+        alert: "`attester_keyset_revoked_keys >= 20`: plan a new root";
+    key_folder_used: Levels<0> = "attester_key_folder_used" [],
+        "Whether what the key folder says is in use",
+        alert: "`attester_key_folder_used == 0` for 5 minutes: a rotation or a revocation has no effect, and the log says why \
+            (an older keyset was put back, a file cannot be read)";
 
     handshakes: Counts<1> = "attester_session_handshakes" [RESULT],
         "TLS handshakes at the session port",
         alert: "";
     turned_away: Counts<2> = "attester_connections_turned_away" [DOOR, LIMIT],
-        "Connections that found no place",
+        "Connections that found no place, or at the door of DNS lost it to a newer one",
         alert: "`rate(…{limit=\"everywhere\"}[5m]) > 0`: too many agents, or a flood";
     registrations: Counts<1> = "attester_registrations" [REASON],
         "Registrations that were accepted (reason none) or rejected",

@@ -117,7 +117,7 @@ fn happen(metrics: &Metrics) {
     metrics.started(Timestamp::from_secs(7));
     metrics.ready(true);
     metrics.part(Part::Dns, true);
-    metrics.keyset_until(Timestamp::from_secs(9));
+    metrics.keyset(Timestamp::from_secs(9), 2);
     metrics.handshake(Handshake::Failed);
     metrics.turned_away(Door::Origin, Full::ForSource);
     metrics.registered();
@@ -173,6 +173,7 @@ fn what_happens_is_counted() {
         ("attester_part_well", "part=\"dns\"", 1.0),
         ("attester_part_well", "part=\"store\"", 0.0),
         ("attester_keyset_expires_time_seconds", "", 9.0),
+        ("attester_keyset_revoked_keys", "", 2.0),
         ("attester_session_handshakes_total", "result=\"failed\"", 1.0),
         (
             "attester_connections_turned_away_total",

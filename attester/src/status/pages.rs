@@ -60,13 +60,14 @@ impl Pages {
     /// Whether it takes new work.
     fn readyz(&self) -> Response<Body> {
         let health = *self.health.borrow();
-        let (code, status) = match (health.stage, health.answering) {
-            (Stage::Serving, true) => (StatusCode::OK, "ready"),
-            (Stage::Serving, false) => (StatusCode::SERVICE_UNAVAILABLE, "dns does not answer yet"),
-            (Stage::Starting, _) => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
-            (Stage::Draining, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        let status = match health.stage {
+            Stage::Serving if health.is_ready() => return report(StatusCode::OK, "ready", health),
+            Stage::Serving if !health.answering => "dns does not answer yet",
+            Stage::Serving => "the keyset does not hold",
+            Stage::Starting => "starting",
+            Stage::Draining => "draining",
         };
-        report(code, status, health)
+        report(StatusCode::SERVICE_UNAVAILABLE, status, health)
     }
 
     fn metrics(&self) -> Response<Body> {
@@ -77,12 +78,21 @@ impl Pages {
 #[derive(Serialize)]
 struct Report {
     status: &'static str,
+    /// What an operator does about it, where that is the same in every case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'static str>,
     #[serde(flatten)]
     health: Health,
 }
 
 fn report(code: StatusCode, status: &'static str, health: Health) -> Response<Body> {
-    let report = Report { status, health };
+    // Before the end of a start nobody has looked.
+    let ended = matches!(health.stage, Stage::Serving) && !health.keyset;
+    let report = Report {
+        status,
+        remedy: ended.then_some(SIGN_AGAIN),
+        health,
+    };
     let body = serde_json::to_string(&report).unwrap_or_else(|_| format!("{{\"status\":\"{status}\"}}"));
     reply(code, "application/json", body + "\n")
 }
@@ -99,3 +109,5 @@ fn reply(code: StatusCode, kind: &'static str, body: String) -> Response<Body> {
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     response
 }
+
+const SIGN_AGAIN: &str = "agents believe nothing that this attester signs, and no peer can be proved: run attester keys sign (with --root FILE where the root key is elsewhere), and see that this machine's clock is right";

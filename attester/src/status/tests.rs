@@ -12,6 +12,7 @@ const WELL: Health = Health {
     store: true,
     dns: true,
     origin: true,
+    keyset: true,
     sessions: 3,
     peers: 5,
     verified: 2,
@@ -96,8 +97,8 @@ async fn liveness_and_readiness_follow_the_health() {
     assert_eq!(running.report("/readyz").await, (200, "ready".to_owned()));
     let (code, _, body) = running.ask("GET /healthz").await;
     let expected = serde_json::json!({
-        "status": "ok", "stage": "serving", "answering": true, "store": true, "dns": true, "origin": true, "sessions": 3,
-        "peers": 5, "verified": 2,
+        "status": "ok", "stage": "serving", "answering": true, "store": true, "dns": true, "origin": true, "keyset": true,
+        "sessions": 3, "peers": 5, "verified": 2,
     });
     assert_eq!(
         (code, serde_json::from_str::<serde_json::Value>(&body).unwrap()),
@@ -112,6 +113,17 @@ async fn liveness_and_readiness_follow_the_health() {
         assert_eq!(running.report("/healthz").await, (503, "unwell".to_owned()), "{sick:?}");
         // Unwell is not unready: a restart would not help, and sessions are taken all the same.
         assert_eq!(running.report("/readyz").await.0, 200, "{sick:?}");
+    }
+    // Without a keyset that holds nothing can be proved: that is both, and what helps is said.
+    running.health.send_replace(Health { keyset: false, ..WELL });
+    assert_eq!(running.report("/healthz").await, (503, "unwell".to_owned()));
+    assert_eq!(
+        running.report("/readyz").await,
+        (503, "the keyset does not hold".to_owned())
+    );
+    for path in ["/healthz", "/readyz"] {
+        let (_, _, body) = running.ask(&format!("GET {path}")).await;
+        assert!(body.contains("run attester keys sign"), "{body}");
     }
     running.health.send_replace(Health {
         stage: Stage::Draining,

@@ -19,6 +19,7 @@ struct Place {
     all: watch::Receiver<Arc<Keys>>,
     origin: watch::Receiver<Arc<OriginKeys>>,
     session: watch::Receiver<Arc<SessionKeys>>,
+    metrics: Arc<Metrics>,
     token: CancellationToken,
     _temporary: TempDir,
 }
@@ -31,6 +32,7 @@ impl Place {
         let keys = Keys::create(&path, &mut rng, START).unwrap();
         let handout = Handout::of(keys, path.clone());
         let (clock, token) = (Clock::manual(START), CancellationToken::new());
+        let metrics = Arc::<Metrics>::default();
         let place = Self {
             folder: KeyFolder::new(&path),
             path,
@@ -39,16 +41,33 @@ impl Place {
             all: handout.all.subscribe(),
             origin: handout.origin.subscribe(),
             session: handout.session.subscribe(),
+            metrics: Arc::clone(&metrics),
             token: token.clone(),
             _temporary: temporary,
         };
-        tokio::spawn(handout.follow(clock, token));
+        tokio::spawn(handout.follow(clock, metrics, token));
         place
     }
 
     fn rotate(&mut self, role: Role) -> Thumbprint {
         let rotated = self.folder.rotate(&[role], HOUR, None, &mut self.rng, self.clock.now());
-        rotated.unwrap()[0].new
+        rotated.unwrap().keys[0].new
+    }
+
+    fn revoke(&mut self, role: Role) -> Thumbprint {
+        let (target, ever) = (Target::Role(role), Seconds::new(0));
+        let revoked = self.folder.revoke(&target, ever, None, &mut self.rng, self.clock.now());
+        revoked.unwrap().key
+    }
+
+    /// Whether what the folder says is in use, as the metric tells.
+    fn is_used(&self) -> bool {
+        self.metrics.text().contains("attester_key_folder_used{} 1")
+    }
+
+    /// Lets an hour of looks go by, one of which tidies up.
+    async fn an_hour(&self) {
+        tokio::time::sleep(HOUR + LOOKED_AT * 2).await;
     }
 
     /// What is handed out next.
@@ -156,4 +175,66 @@ async fn a_keyset_in_the_second_half_of_its_life_is_signed_anew() {
     let before = place.all.borrow().expires();
     place.clock.advance(HOUR * 24 * 16);
     assert!(place.next().await.expires() > before);
+}
+
+/// `sudo attester keys revoke`, by a program that left files which the attester may not read.
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn a_keyset_that_cannot_be_read_is_neither_replaced_nor_forgotten() {
+    let mut place = Place::start();
+    let key = place.revoke(Role::Attester);
+    let before = place.next().await;
+    let (file, aside) = (place.folder.keyset_file(), place.path.join("aside"));
+    fs::rename(&file, &aside).unwrap();
+    // Not even root reads this.
+    std::os::unix::fs::symlink(&file, &file).unwrap();
+    for _ in 0..3 {
+        place.an_hour().await;
+        assert!(fs::read_link(&file).is_ok() && !place.is_used());
+    }
+    assert!(place.all.borrow().are(&before));
+    fs::rename(&aside, &file).unwrap();
+    place.an_hour().await;
+    assert!(place.is_used() && place.all.borrow().keyset.revoked_since(key).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keyset_that_is_lost_is_signed_again_with_what_it_revoked() {
+    let mut place = Place::start();
+    let key = place.revoke(Role::Origin);
+    place.next().await;
+    fs::remove_file(place.folder.keyset_file()).unwrap();
+    let keys = place.next().await;
+    assert!(keys.keyset.revoked_since(key).is_some());
+    assert!(Keys::load(&place.path, START).unwrap().are(&keys));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_is_put_back_does_not_undo_a_revocation() {
+    let mut place = Place::start();
+    let read = |place: &Place| {
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().path();
+        let paths = fs::read_dir(&place.path).unwrap().map(name);
+        let files: Vec<_> = paths.map(|path| (fs::read(&path).unwrap(), path)).collect();
+        files
+    };
+    let copy = read(&place);
+    let key = place.revoke(Role::Attester);
+    let revoking = place.next().await;
+    assert!(place.is_used());
+    for (bytes, path) in &copy {
+        fs::write(path, bytes).unwrap();
+    }
+    place.an_hour().await;
+    assert!(!place.is_used() && place.all.borrow().are(&revoking));
+    // In the second half of its life it would be signed anew, and be the newest of all.
+    place.clock.advance(HOUR * 24 * 16);
+    place.an_hour().await;
+    assert!(!place.is_used() && place.all.borrow().are(&revoking));
+    assert!(!place.all.has_changed().unwrap());
+    let target = Target::Key(key.to_string());
+    let (ever, now) = (Seconds::new(0), place.clock.now());
+    place.folder.revoke(&target, ever, None, &mut place.rng, now).unwrap();
+    let keys = place.next().await;
+    assert!(place.is_used() && keys.keyset.revoked_since(key).is_some());
 }
