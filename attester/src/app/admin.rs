@@ -109,3 +109,44 @@ impl Watched {
 
 /// How often it is looked whether the keyset has ended: nothing else says so.
 const LOOKED_AT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proto::time::Timestamp;
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    /// Nobody signs another here, and nothing else in the attester changes at that moment.
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_keyset_is_noticed() {
+        let start = Timestamp::from_secs(1_800_000_000);
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Keys::create(&folder.path().join("keys"), &mut StdRng::seed_from_u64(5), start).unwrap();
+        let clock = Clock::manual(start);
+        let pulses = watch::Sender::new(Pulse::default());
+        let reconciled = watch::Sender::new(Reconciled::default());
+        let stage = watch::Sender::new(Stage::Serving);
+        let keys = watch::Sender::new(Arc::new(keys));
+        let watched = Watched {
+            pulses: pulses.subscribe(),
+            reconciled: reconciled.subscribe(),
+            stage: stage.subscribe(),
+            keys: keys.subscribe(),
+            clock: clock.clone(),
+        };
+        let (health, mut seen) = watch::channel(Health::default());
+        let (metrics, token) = (Arc::<Metrics>::default(), CancellationToken::new());
+        let task = tokio::spawn(watched.watch(health, Arc::clone(&metrics), token.clone()));
+        seen.wait_for(|health| health.keyset).await.unwrap();
+        let well = "attester_part_well{part=\"keyset\"}";
+        assert!(metrics.text().contains(&format!("{well} 1")));
+        clock.advance(Keys::LIFE);
+        seen.wait_for(|health| !health.keyset).await.unwrap();
+        tokio::task::yield_now().await;
+        assert!(metrics.text().contains(&format!("{well} 0")));
+        token.cancel();
+        task.await.unwrap();
+    }
+}

@@ -163,14 +163,18 @@ fn places(revoked: usize) -> String {
     if most.saturating_sub(revoked) > FEW_LEFT {
         return String::new();
     }
-    format!("{revoked} of {most} places for revoked keys are taken, and none becomes free: plan a new root (attester/README.md)\n")
+    format!(
+        "{revoked} of {most} places for revoked keys are taken, and none becomes free: plan a new root (attester/README.md)\n"
+    )
 }
 
 /// What is said when it is done and something was left lying about.
 fn untidied(why: Option<KeysError>) -> String {
     let told = |why| {
         let why = anyhow::Error::new(why);
-        format!("it is done, but private keys that are over are still there, and a running attester tries again within the hour: {why:#}\n")
+        format!(
+            "it is done, but private keys that are over are still there, and a running attester tries again within the hour: {why:#}\n"
+        )
     };
     why.map(told).unwrap_or_default()
 }
@@ -304,10 +308,9 @@ fn rng() -> Result<StdRng, Failure> {
 fn failure(error: KeysError) -> Failure {
     match error {
         KeysError::NotFound { .. } => Failure::NotFound(error.to_string()),
-        KeysError::Overlap
-        | KeysError::SinceLater
-        | KeysError::Ambiguous { .. }
-        | KeysError::RevokedLately { .. } => Failure::Config { source: error.into() },
+        KeysError::Overlap | KeysError::SinceLater | KeysError::Ambiguous { .. } | KeysError::RevokedLately { .. } => {
+            Failure::Config { source: error.into() }
+        }
         _ => Failure::State { source: error.into() },
     }
 }

@@ -104,7 +104,9 @@ impl KeyFolder {
         };
         // A file that is made is given to the folder's owner; one that is there is left as it is, whatever it leads to.
         let file = match self.new_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::OpenOptions::new().write(true).open(&path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::OpenOptions::new().write(true).open(&path)
+            }
             made => made,
         };
         let file = file.map_err(failed)?;

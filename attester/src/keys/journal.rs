@@ -56,7 +56,10 @@ impl KeyFolder {
     fn journal(&self) -> Result<Vec<Entry>, KeysError> {
         let path = self.journal_file();
         match super::folder::read_bounded(&path) {
-            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).lines().filter_map(Entry::parse).collect()),
+            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes)
+                .lines()
+                .filter_map(Entry::parse)
+                .collect()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(source) => Err(KeysError::Read { path, source }),
         }

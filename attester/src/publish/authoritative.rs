@@ -31,6 +31,7 @@ use crate::{
 use super::{PublishError, Publisher};
 
 pub mod answer;
+mod places;
 mod question;
 mod serve;
 mod served;
@@ -51,8 +52,11 @@ pub struct Config {
     pub sample: usize,
     /// How long resolvers may remember that a name or type does not exist, in seconds.
     pub negative_ttl: u32,
-    /// How many TCP connections are served at a time; further ones are closed at once.
+    /// How many TCP connections are served at a time; a further one takes the place of the one that has asked nothing for
+    /// longest.
     pub tcp_connections: usize,
+    /// How many of them one source may have: an IPv4 address or an IPv6 /64.
+    pub tcp_per_source: usize,
     /// How many seconds a TCP connection may take for its next question, and for taking its answer.
     pub tcp_idle_seconds: u64,
 }
@@ -66,6 +70,7 @@ impl Default for Config {
             sample: 16,
             negative_ttl: 10,
             tcp_connections: 128,
+            tcp_per_source: 8,
             tcp_idle_seconds: 10,
         }
     }
@@ -125,6 +130,7 @@ impl Authoritative {
             address,
             limits: serve::Limits {
                 connections: config.tcp_connections,
+                per_source: config.tcp_per_source,
                 idle: Duration::from_secs(config.tcp_idle_seconds),
             },
             shown,
@@ -229,9 +235,9 @@ impl Config {
             let told = format!("sample is {sample}, and must be from 1 to {MAX_SAMPLE}");
             return Err(PublishError::Config(told));
         }
-        if self.tcp_connections == 0 || self.tcp_idle_seconds == 0 {
-            let told =
-                "tcp_connections and tcp_idle_seconds must be at least 1: truncated answers are fetched over TCP";
+        if self.tcp_connections == 0 || self.tcp_per_source == 0 || self.tcp_idle_seconds == 0 {
+            let told = "tcp_connections, tcp_per_source and tcp_idle_seconds must be at least 1: truncated answers are \
+                        fetched over TCP";
             return Err(PublishError::Config(told.to_owned()));
         }
         match rotations.iter().find(|rotation| !rotation.is_within(apex)) {

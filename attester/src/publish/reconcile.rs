@@ -124,6 +124,7 @@ impl<P: Publisher> Reconciler<P> {
     async fn reconcile_for_ever(&mut self) {
         let mut restored = false;
         let mut failures = 0;
+        let mut changed = Changed::default();
         if self.desired.wait_for(|wanted| wanted.records.is_some()).await.is_err() {
             return std::future::pending().await;
         }
@@ -133,7 +134,9 @@ impl<P: Publisher> Reconciler<P> {
                 continue; // cannot be: a set that was handed in is never taken back
             };
             let began = Instant::now();
-            match self.pass(&desired, restored).await {
+            let passed = self.pass(&desired, restored, &mut changed).await;
+            changed.tell();
+            match passed {
                 Ok(()) => {
                     restored = true;
                     failures = 0;
@@ -163,7 +166,7 @@ impl<P: Publisher> Reconciler<P> {
     }
 
     /// Observes, compares, applies.
-    async fn pass(&self, desired: &Desired, restored: bool) -> Result<(), PublishError> {
+    async fn pass(&self, desired: &Desired, restored: bool, changed: &mut Changed) -> Result<(), PublishError> {
         let after = self.timing.attempt;
         let timed_out = |operation| move |_| PublishError::TimedOut { operation, after };
         let observed = timeout(after, self.publisher.observe()).await;
@@ -179,9 +182,8 @@ impl<P: Publisher> Reconciler<P> {
         let (added, removed) = (changes.add.len(), changes.remove.len());
         self.metrics.records_changed(Change::Added, added);
         self.metrics.records_changed(Change::Removed, removed);
-        if !changes.is_empty() {
-            info!(added, removed, "DNS records changed");
-        }
+        debug!(added, removed, "a batch of DNS records was published");
+        changed.note(added, removed);
         Ok(())
     }
 
@@ -196,6 +198,42 @@ impl<P: Publisher> Reconciler<P> {
             }
             Err(_) => {}
         }
+    }
+}
+
+/// Records that changed since that was last told. Peers come and go, and some do so on purpose: a line for every batch would
+/// let them fill the log.
+#[derive(Default)]
+struct Changed {
+    added: usize,
+    removed: usize,
+    batches: u64,
+    told: Option<Instant>,
+}
+
+impl Changed {
+    const fn note(&mut self, added: usize, removed: usize) {
+        self.added += added;
+        self.removed += removed;
+        self.batches += if added + removed > 0 { 1 } else { 0 };
+    }
+
+    /// Tells it if there is something to tell, and not again before [`TOLD`] is over.
+    fn tell(&mut self) {
+        let lately = self.told.is_some_and(|told| told.elapsed() < TOLD);
+        if self.batches == 0 || lately {
+            return;
+        }
+        info!(
+            added = self.added,
+            removed = self.removed,
+            batches = self.batches,
+            "DNS records changed"
+        );
+        *self = Self {
+            told: Some(Instant::now()),
+            ..Self::default()
+        };
     }
 }
 
@@ -248,6 +286,8 @@ impl Timing {
     }
 }
 
+/// Between two lines about what changed.
+const TOLD: Duration = Duration::from_secs(60);
 /// Rest after a pass before the next change is looked at, in multiples of what it took.
 const REST: u32 = 3;
 

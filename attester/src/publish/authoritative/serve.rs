@@ -6,22 +6,24 @@ use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UdpSocket},
-    sync::{Semaphore, watch},
+    sync::watch,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
-use crate::metrics::{self, Metrics, Rcode};
+use crate::metrics::{self, Door, Metrics, Rcode};
 
 use super::{
     answer::{Transport, answered},
+    places::{Place, Places},
     served::Served,
 };
 
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub(super) connections: usize,
+    pub(super) per_source: usize,
     /// For the next question to arrive complete, and for its answer to be taken.
     pub(super) idle: Duration,
 }
@@ -84,7 +86,7 @@ pub(super) async fn tcp(
     mut rng: StdRng,
     token: CancellationToken,
 ) {
-    let free = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(limits.connections, limits.per_source);
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -96,18 +98,21 @@ pub(super) async fn tcp(
                 debug!(%error, "could not accept a DNS connection");
                 pause(&token).await;
             }
-            Ok((stream, _)) => {
-                let Ok(permit) = free.clone().try_acquire_owned() else {
-                    debug!("a DNS connection was closed at once: all are in use");
-                    continue;
-                };
+            Ok((stream, asker)) => {
+                let (place, full) = places.take(asker.ip());
+                if let Some(full) = full {
+                    questions.metrics.turned_away(Door::Dns, full);
+                }
                 let (questions, rng, token) = (questions.clone(), StdRng::from_rng(&mut rng), token.clone());
                 connections.spawn(async move {
-                    let serving = serve_connection(stream, questions, limits.idle, rng);
-                    if let Some(Err(error)) = token.run_until_cancelled(serving).await {
-                        debug!(%error, "a DNS connection ended early");
+                    let serving = serve_connection(stream, questions, &place, limits.idle, rng);
+                    tokio::select! {
+                        () = token.cancelled() => {}
+                        () = place.taken.cancelled() => debug!("a DNS connection lost its place to a newer one"),
+                        served = serving => if let Err(error) = served {
+                            debug!(%error, "a DNS connection ended early");
+                        },
                     }
-                    drop(permit);
                 });
             }
         }
@@ -121,6 +126,7 @@ pub(super) async fn tcp(
 async fn serve_connection(
     mut stream: TcpStream,
     questions: Questions,
+    place: &Place,
     idle: Duration,
     mut rng: StdRng,
 ) -> io::Result<()> {
@@ -129,6 +135,7 @@ async fn serve_connection(
         let Some(question) = timeout(idle, read_question(&mut stream)).await?? else {
             return Ok(());
         };
+        place.asked();
         let Some(reply) = questions.answer(&question, Transport::Tcp, &mut rng) else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a question"));
         };

@@ -6,7 +6,7 @@ use hickory_proto::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     task::JoinHandle,
     time::timeout,
 };
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Running {
     address: SocketAddr,
     publisher: AuthoritativePublisher,
+    metrics: Arc<Metrics>,
     token: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -39,18 +40,39 @@ fn config() -> Config {
     }
 }
 
+/// That closes no connection by itself while a test runs.
+fn patient() -> Config {
+    Config {
+        tcp_idle_seconds: 600,
+        ..config()
+    }
+}
+
+async fn from(source: [u8; 4], server: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((source, 0).into())?;
+    socket.connect(server).await
+}
+
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let read = timeout(PATIENCE, stream.read(&mut [0; 1])).await;
+    read.is_ok_and(|read| read.unwrap_or(0) == 0)
+}
+
 async fn bind(config: &Config) -> Result<Authoritative, PublishError> {
     let rotations = [apex().child("roundrobin").unwrap()].into();
     Authoritative::bind(config, apex(), rotations, 1000, StdRng::seed_from_u64(5)).await
 }
 
 async fn start(config: Config) -> Running {
-    let server = bind(&config).await.unwrap();
+    let metrics = Arc::<Metrics>::default();
+    let server = bind(&config).await.unwrap().metered(Arc::clone(&metrics));
     let token = CancellationToken::new();
     Running {
         address: server.addr(),
         publisher: server.publisher(),
         task: tokio::spawn(server.run(token.clone())),
+        metrics,
         token,
     }
 }
@@ -75,6 +97,20 @@ impl Running {
         let mut buffer = [0; 4096];
         let length = timeout(PATIENCE, socket.recv(&mut buffer)).await.unwrap().unwrap();
         Message::from_vec(&buffer[..length]).unwrap()
+    }
+
+    /// A connection from this address that has asked and was answered.
+    async fn asking(&self, source: [u8; 4]) -> io::Result<TcpStream> {
+        let mut stream = from(source, self.address).await?;
+        self.ask_again(&mut stream).await?;
+        Ok(stream)
+    }
+
+    async fn ask_again(&self, stream: &mut TcpStream) -> io::Result<()> {
+        stream.write_all(&framed(&question("peer-1", RecordType::A))).await?;
+        let reply = timeout(PATIENCE, read_reply(stream)).await??;
+        assert_eq!(reply.answers.len(), 1);
+        Ok(())
     }
 
     async fn stop(self) {
@@ -176,33 +212,61 @@ async fn strangers_bytes_do_not_stop_it() {
 }
 
 #[tokio::test]
-async fn connections_are_bounded_and_a_closed_one_makes_room() {
+async fn connections_are_bounded_and_a_newer_one_takes_the_place_of_a_silent_one() {
     let server = start(Config {
-        tcp_connections: 1,
-        ..config()
+        tcp_connections: 2,
+        ..patient()
     })
     .await;
     server.publish(1).await;
-    let asked = framed(&question("peer-1", RecordType::A));
-    let mut first = TcpStream::connect(server.address).await.unwrap();
-    first.write_all(&asked).await.unwrap();
-    assert_eq!(read_reply(&mut first).await.unwrap().answers.len(), 1);
+    let mut first = server.asking([127, 0, 0, 1]).await.unwrap();
+    let mut second = server.asking([127, 0, 0, 1]).await.unwrap();
+    server.ask_again(&mut first).await.unwrap();
+    let mut third = server.asking([127, 0, 0, 1]).await.unwrap();
+    assert!(is_closed(&mut second).await);
+    server.ask_again(&mut first).await.unwrap();
+    drop(third);
+    third = server.asking([127, 0, 0, 1]).await.unwrap();
+    server.ask_again(&mut first).await.unwrap();
+    drop(third);
+    server.stop().await;
+}
 
-    let mut second = TcpStream::connect(server.address).await.unwrap();
-    let closed = timeout(PATIENCE, second.read(&mut [0; 1])).await.unwrap();
-    assert_eq!(closed.unwrap_or(0), 0);
+/// One that opens as many as it can, and asks nothing, keeps nobody else out.
+#[tokio::test]
+async fn a_source_has_its_share_of_the_connections_and_no_more() {
+    let server = start(patient()).await;
+    server.publish(1).await;
+    let mut held = Vec::new();
+    for _ in 0..150 {
+        held.push(from([127, 0, 0, 1], server.address).await.unwrap());
+    }
+    let mut other = server.asking([127, 0, 0, 2]).await.unwrap();
+    // All but its last eight are closed, each by the next of its own.
+    for silent in &mut held[..142] {
+        assert!(is_closed(silent).await);
+    }
+    server.ask_again(&mut other).await.unwrap();
+    server.ask_again(held.last_mut().unwrap()).await.unwrap();
+    let turned_away = server.metrics.text();
+    let counted = "attester_connections_turned_away_total{door=\"dns\",limit=\"source\"} 142";
+    assert!(turned_away.contains(counted), "{turned_away}");
+    server.stop().await;
+}
 
-    drop(first);
-    let served_again = async {
-        loop {
-            let mut next = TcpStream::connect(server.address).await.unwrap();
-            let _ = next.write_all(&asked).await;
-            if read_reply(&mut next).await.is_ok() {
-                return;
-            }
+/// So many sources that their shares are all there is.
+#[tokio::test]
+async fn sources_that_are_silent_together_keep_nobody_out() {
+    let server = start(patient()).await;
+    server.publish(1).await;
+    let mut held = Vec::new();
+    for source in 1..=20 {
+        for _ in 0..8 {
+            held.push(from([127, 0, 7, source], server.address).await.unwrap());
         }
-    };
-    timeout(PATIENCE, served_again).await.unwrap();
+    }
+    let mut other = server.asking([127, 0, 0, 2]).await.unwrap();
+    server.ask_again(&mut other).await.unwrap();
     server.stop().await;
 }
 
@@ -238,6 +302,10 @@ async fn configuration_mistakes_are_told() {
         },
         Config {
             tcp_connections: 0,
+            ..config()
+        },
+        Config {
+            tcp_per_source: 0,
             ..config()
         },
         Config {

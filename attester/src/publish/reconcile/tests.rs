@@ -285,3 +285,64 @@ fn pauses_double_up_to_the_longest() {
     assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
     assert_eq!(timing.pause_after(u32::MAX).as_millis(), 30_000);
 }
+
+/// Peers that change their address or their key all the time are in the log once a minute.
+#[tokio::test(start_paused = true)]
+async fn changes_without_end_do_not_fill_the_log() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(lines.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let running = start(&Provider::default());
+    let began = Instant::now();
+    let mut changes = 0;
+    while began.elapsed() < Duration::from_secs(600) {
+        changes += 1;
+        running.publish(&peers([1 + (changes % 2) as u8])).await;
+        sleep(Duration::from_millis(300)).await;
+    }
+    // The last ones are told too, although nothing follows them.
+    sleep(2 * TOLD).await;
+    running.stop().await;
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let told: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("DNS records changed"))
+        .collect();
+    assert!(changes > 1000, "{changes}");
+    assert!(
+        (2..=13).contains(&told.len()),
+        "{} lines for {changes} changes",
+        told.len()
+    );
+    let batches = |line: &&str| {
+        line.split("batches=")
+            .nth(1)
+            .and_then(|rest| rest.trim().parse::<u64>().ok())
+    };
+    assert_eq!(told.iter().filter_map(batches).sum::<u64>(), changes);
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}

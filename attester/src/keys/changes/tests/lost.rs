@@ -55,7 +55,10 @@ fn a_folder_in_the_keysets_place_is_not_one_that_is_lost() {
 
 #[test]
 fn who_has_not_known_a_lost_keyset_signs_none_unless_a_person_says_so() {
-    let spoil: [fn(&Path); 2] = [|path| fs::remove_file(path).unwrap(), |path| fs::write(path, "half").unwrap()];
+    let spoil: [fn(&Path); 2] = [
+        |path| fs::remove_file(path).unwrap(),
+        |path| fs::write(path, "half").unwrap(),
+    ];
     for spoil in spoil {
         let (mut place, _, key) = revoking();
         let file = place.folder.keyset_file();
@@ -83,7 +86,10 @@ fn who_has_not_known_a_lost_keyset_signs_none_unless_a_person_says_so() {
 
 #[test]
 fn who_has_a_lost_keyset_in_use_goes_on_from_it() {
-    let spoil: [fn(&Path); 2] = [|path| fs::remove_file(path).unwrap(), |path| fs::write(path, "half").unwrap()];
+    let spoil: [fn(&Path); 2] = [
+        |path| fs::remove_file(path).unwrap(),
+        |path| fs::write(path, "half").unwrap(),
+    ];
     for spoil in spoil {
         let (place, used, key) = revoking();
         spoil(&place.folder.keyset_file());
@@ -124,7 +130,13 @@ fn a_keyset_that_takes_something_back_is_not_followed() {
     place.revoke(&key.to_string(), 61, later(3)).unwrap();
     used.look(&place.path, later(3)).unwrap_err();
     place.revoke(&key.to_string(), 60, later(3)).unwrap();
-    assert!(used.look(&place.path, later(3)).unwrap().keyset.revoked_since(key).is_some());
+    assert!(
+        used.look(&place.path, later(3))
+            .unwrap()
+            .keyset
+            .revoked_since(key)
+            .is_some()
+    );
 }
 
 #[cfg(unix)]

@@ -24,7 +24,9 @@ fn what_cannot_be_tidied_up_is_told_and_is_no_failure() {
 
     let mut place = Place::new();
     crowd(&place);
-    let rotation = place.folder.rotate(&[Role::Origin], HOUR, None, &mut place.rng, later(1));
+    let rotation = place
+        .folder
+        .rotate(&[Role::Origin], HOUR, None, &mut place.rng, later(1));
     let rotation = rotation.unwrap();
     assert!(matches!(rotation.untidied, Some(KeysError::TooMany { .. })));
     let (keyset, _) = place.folder.keyset(&place.folder.known_root().unwrap()).unwrap();
@@ -86,7 +88,11 @@ fn what_is_written_down_is_bounded_and_may_be_spoilt() {
     }
     let text = fs::read_to_string(place.folder.journal_file()).unwrap();
     assert_eq!(text.lines().count(), 32);
-    fs::write(place.folder.journal_file(), [b"\xff junk\n".as_slice(), &text.as_bytes()[40..]].concat()).unwrap();
+    fs::write(
+        place.folder.journal_file(),
+        [b"\xff junk\n".as_slice(), &text.as_bytes()[40..]].concat(),
+    )
+    .unwrap();
     place.revoke("origin", 0, later(1)).unwrap();
     place.revoke("origin", 0, later(1)).unwrap_err();
 }
