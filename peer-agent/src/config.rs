@@ -35,7 +35,9 @@ pub struct AgentConfig {
     /// it is known from the file beside it, unless something is given here.
     pub successions: Vec<SuccessionPair>,
     /// Where the newest keyset of the attester is kept, so that no older one is believed after a restart: somebody who stole
-    /// an attester key could otherwise show one from before the theft. `None`: it is remembered while the agent runs.
+    /// an attester key could otherwise show one from before the theft. Beside the file of an [`Identity::File`] by default
+    /// ([`Identity::keyset_file`]). `None`, the default for a host that keeps its key itself: it is remembered while the agent
+    /// runs, and such a host should name a file.
     pub keyset: Option<PathBuf>,
     /// The public address and port that the peer serves at.
     pub address: SocketAddr,
@@ -57,13 +59,14 @@ pub struct AgentConfig {
 }
 
 impl AgentConfig {
-    /// Settings with every protocol, no CONNECT token, no fixed local address, and the system's clock.
+    /// Settings with every protocol, no CONNECT token, no fixed local address, the newest keyset kept beside the identity's
+    /// file, and the system's clock.
     pub fn new(attesters: Vec<Endpoint>, root: PublicKey, identity: Identity, address: SocketAddr, pin: Pin) -> Self {
         Self {
             attesters,
             root,
+            keyset: identity.keyset_file(),
             identity,
-            keyset: None,
             successions: Vec::new(),
             address,
             protocols: Protocols::new(Protocol::ALL.iter().copied()).expect("there are protocols"),
@@ -236,12 +239,9 @@ pub struct AgentSection {
 impl AgentSection {
     /// The agent's settings; a relative key file is looked for in `folder`, and the newest keyset is kept beside it.
     pub fn config(&self, folder: &Path, pin: Pin) -> AgentConfig {
-        let identity = folder.join(&self.identity);
-        let keyset = identity.with_extension("keyset");
-        let identity = Identity::File(identity);
+        let identity = Identity::File(folder.join(&self.identity));
         let config = AgentConfig::new(self.attesters.clone(), self.root, identity, self.address, pin);
         AgentConfig {
-            keyset: Some(keyset),
             bind: self.bind,
             ..config
         }
@@ -366,6 +366,19 @@ mod tests {
             })
             .contains("software")
         );
+    }
+
+    #[test]
+    fn the_newest_keyset_is_kept_unless_the_host_keeps_its_key_itself() {
+        let of = |identity| {
+            let AgentConfig { root, address, pin, .. } = config();
+            AgentConfig::new(config().attesters, root, identity, address, pin).keyset
+        };
+        assert_eq!(
+            of(Identity::File("state/peer.key".into())),
+            Some("state/peer.keyset".into())
+        );
+        assert_eq!(of(config().identity), None);
     }
 
     #[test]

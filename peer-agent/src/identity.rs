@@ -6,7 +6,7 @@
 //! On Windows the file has whatever rights its folder grants: keep it in the user's profile.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::File,
     path::{Path, PathBuf},
 };
 
@@ -19,7 +19,10 @@ use rand::CryptoRng;
 use crate::error::AgentError;
 
 mod chain;
+mod hold;
 mod rotation;
+
+use hold::{Hold, hold, resolved};
 
 pub use self::{
     chain::{ChainError, file as successions_file, read as successions},
@@ -29,8 +32,8 @@ pub use self::{
 /// Where an agent's key comes from.
 #[derive(Clone, Debug)]
 pub enum Identity {
-    /// A PKCS#8 PEM file, created with a fresh key when there is none. How it came to that key is read from the file
-    /// beside it.
+    /// A PKCS#8 PEM file, or a link to one, created with a fresh key when there is none. How it came to that key is read from
+    /// the file beside it.
     File(PathBuf),
     /// A key that the host keeps.
     Key(SigningKey),
@@ -56,6 +59,19 @@ impl Identity {
         }
     }
 
+    /// Where the newest keyset of the attester is kept unless the host says otherwise: beside the key's file. `None` for a key
+    /// that the host keeps.
+    pub fn keyset_file(&self) -> Option<PathBuf> {
+        let Self::File(path) = self else { return None };
+        let file = path.with_extension(KEYSET);
+        // The key's own file may be called so.
+        Some(if file == *path {
+            chain::beside(path, ".kept")
+        } else {
+            file
+        })
+    }
+
     /// The key, how the identity came to it, and a hold on its file.
     ///
     /// # Errors
@@ -69,10 +85,16 @@ impl Identity {
                 held: None,
             });
         };
-        let held = hold(path)?;
+        let path = resolved(path);
+        // Several agents may use an identity, if only one at a time has a session; but none while it is moved.
+        let held = match hold(&path, File::try_lock_shared) {
+            Ok(Hold::Held(file)) => Some(file),
+            Ok(Hold::Busy) => return Err(AgentError::Moving { path }),
+            Ok(Hold::Unlockable(_)) | Err(_) => None,
+        };
         // Only what is held stays as it is.
-        let key = SigningKey::read(path).map_err(AgentError::Identity)?;
-        let links = links(path, &key.public())?;
+        let key = SigningKey::read(&path).map_err(AgentError::Identity)?;
+        let links = links(&path, &key.public())?;
         Ok(Opened {
             key,
             successions: links.into_iter().map(|link| link.pair).collect(),
@@ -83,17 +105,6 @@ impl Identity {
 
 fn links(path: &Path, key: &PublicKey) -> Result<Vec<Link>, AgentError> {
     successions(path, key).map_err(AgentError::Successions)
-}
-
-/// Several agents may use an identity, if only one at a time has a session; but none while it is moved.
-fn hold(path: &Path) -> Result<Option<File>, AgentError> {
-    let Ok(file) = File::open(path) else { return Ok(None) };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(AgentError::Moving { path: path.to_owned() }),
-        // Not every file system has locks.
-        Err(TryLockError::Error(_)) => Ok(None),
-    }
 }
 
 fn read_or_create(path: &Path, rng: &mut impl CryptoRng) -> Result<SigningKey, AgentError> {
@@ -114,6 +125,9 @@ fn read_or_create(path: &Path, rng: &mut impl CryptoRng) -> Result<SigningKey, A
         Err(error) => Err(AgentError::Identity(error)),
     }
 }
+
+/// How the file of the newest keyset ends.
+const KEYSET: &str = "keyset";
 
 /// Whether there is anything: a key that cannot be looked at is still not replaced.
 fn exists(path: &Path) -> bool {
@@ -151,6 +165,15 @@ mod tests {
             panic!()
         };
         assert!(error.to_string().contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn the_keyset_is_kept_beside_the_key_and_never_in_its_place() {
+        let kept = |name: &str| Identity::File(name.into()).keyset_file().unwrap();
+        assert_eq!(kept("state/peer.key"), PathBuf::from("state/peer.keyset"));
+        assert_eq!(kept("state/peer"), PathBuf::from("state/peer.keyset"));
+        assert_eq!(kept("peer.keyset"), PathBuf::from("peer.keyset.kept"));
+        assert!(Identity::Key(SigningKey::from_seed(&[1; 32])).keyset_file().is_none());
     }
 
     #[test]

@@ -26,12 +26,18 @@ impl Newest {
     pub(crate) fn allows(&self, trust: &Trust) -> bool {
         trust.issued_at() > self.issued_at || trust.digest() == self.digest
     }
+
+    /// Whether this one is the later. Of two that were signed at the same second neither is.
+    fn is_after(&self, other: &Self) -> bool {
+        self.issued_at > other.issued_at
+    }
 }
 
 /// The memory of one agent.
 #[derive(Debug)]
 pub(crate) struct Remembered {
     newest: Option<Newest>,
+    root: PublicKey,
     path: Option<PathBuf>,
     /// Whether the last write failed: that is told once.
     unwritten: bool,
@@ -49,6 +55,7 @@ impl Remembered {
         };
         Ok(Self {
             newest,
+            root: *root,
             path,
             unwritten: false,
         })
@@ -58,20 +65,25 @@ impl Remembered {
         self.newest
     }
 
-    /// Remembers a keyset that is believed, if it is a newer one. A disk that is full is no reason not to work: the memory
-    /// then ends with the program.
+    /// Remembers a keyset that is believed, if it is a newer one than this agent has believed, and than another agent of the
+    /// same identity has written down meanwhile. A disk that is full is no reason not to work: the memory then ends with the
+    /// program.
     pub(crate) fn note(&mut self, trust: &Trust) {
         let newest = Newest {
             issued_at: trust.issued_at(),
             digest: trust.digest(),
         };
-        if self.newest == Some(newest) && !self.unwritten {
+        if self.newest.is_some_and(|known| known.is_after(&newest)) || (self.newest == Some(newest) && !self.unwritten)
+        {
             return;
         }
         self.newest = Some(newest);
         let Some(path) = &self.path else { return };
-        match write(path, trust.bytes()) {
-            Ok(()) => self.unwritten = false,
+        match keep(path, trust, &self.root, newest) {
+            Ok(kept) => {
+                self.newest = Some(kept);
+                self.unwritten = false;
+            }
             Err(error) => {
                 if !self.unwritten {
                     tracing::warn!(%error, file = %path.display(), "the attester's newest keyset cannot be kept");
@@ -135,14 +147,36 @@ fn read(path: &Path, root: &PublicKey) -> Result<Option<Newest>, KeysetFileError
     }))
 }
 
-/// Writes a file beside `path` and renames it, so that a crash leaves the old one or the new one.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
+/// Writes the keyset down, unless `path` remembers a newer one by now, and tells which is the newest.
+fn keep(path: &Path, trust: &Trust, root: &PublicKey, newest: Newest) -> io::Result<Newest> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
+    // Between the look and the writing nobody else writes; where there are no locks, that is a moment.
+    let lock = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(beside(path, ".lock"))?;
+    let _ = lock.lock();
+    match read(path, root) {
+        Ok(Some(known)) if known.is_after(&newest) || known == newest => return Ok(known),
+        Err(KeysetFileError::Read { source, .. }) => return Err(source),
+        // What is damaged by now remembers nothing any more.
+        Ok(_) | Err(KeysetFileError::Damaged { .. }) => write(path, trust.bytes())?,
+    }
+    Ok(newest)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Writes a file beside `path` and renames it, so that a crash leaves the old one or the new one.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = beside(path, ".new");
     let mut file = fs::File::create(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
@@ -186,6 +220,25 @@ mod tests {
         other.keys.pop();
         let other = Trust::open(&signed(&other, &root()), &root().public(), NOW).unwrap();
         assert!(!newest.allows(&other));
+    }
+
+    /// Two agents of one identity, of which one was shown an older keyset than the other has believed since it started.
+    #[test]
+    fn an_older_keyset_takes_the_place_of_no_newer_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("peer.keyset");
+        let (mut first, mut second) = (open(&path).unwrap(), open(&path).unwrap());
+        first.note(&trust(-50));
+        let newest = first.newest();
+        second.note(&trust(-100));
+        assert_eq!(open(&path).unwrap().newest(), newest);
+        // And it has learnt of it.
+        assert_eq!(second.newest(), newest);
+        first.note(&trust(-100));
+        assert_eq!((first.newest(), open(&path).unwrap().newest()), (newest, newest));
+        second.note(&trust(-10));
+        assert_eq!(open(&path).unwrap().newest(), second.newest());
+        assert!(second.newest().unwrap().is_after(&newest.unwrap()));
     }
 
     #[test]

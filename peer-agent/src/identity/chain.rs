@@ -16,6 +16,8 @@ use proto::{
     key::PublicKey,
 };
 
+use super::hold::resolved;
+
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -56,9 +58,9 @@ pub enum ChainError {
     },
 }
 
-/// The file of the identity at `identity`.
+/// The file of the identity at `identity`: beside the key's file, not beside a link to it.
 pub fn file(identity: &Path) -> PathBuf {
-    beside(identity, ".successions")
+    beside(&resolved(identity), ".successions")
 }
 
 /// How the identity at `identity` came to `key`: the moves that end there, oldest first, at most [`Chain::MAX_LINKS`].

@@ -5,7 +5,7 @@
 //! the next try goes on with the new key that is there.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -18,7 +18,10 @@ use proto::{
 };
 use rand::CryptoRng;
 
-use super::chain::{self, ChainError, beside, sync_folder};
+use super::{
+    chain::{self, ChainError, beside, sync_folder},
+    hold::{Hold, hold, resolved},
+};
 
 #[cfg(test)]
 mod tests;
@@ -73,12 +76,13 @@ pub enum RotateError {
     },
 }
 
-/// Moves the identity in the file `identity` to a new key. The old key is kept beside it, as `<identity>.<old id>.old`.
+/// Moves the identity in the file `identity` to a new key. The old key is kept beside it, as `<identity>.<old id>.old`. Of a
+/// link, it is the file that it leads to.
 ///
 /// # Errors
 /// When the identity is in use, or a file cannot be read or written.
 pub fn rotate(identity: &Path, now: Timestamp, rng: &mut impl CryptoRng) -> Result<Rotated, RotateError> {
-    let rotation = Rotation::begin(identity, now, rng)?;
+    let rotation = Rotation::begin(&resolved(identity), now, rng)?;
     rotation.write_chain()?;
     rotation.keep_old()?;
     rotation.put_new_in_place()
@@ -87,7 +91,7 @@ pub fn rotate(identity: &Path, now: Timestamp, rng: &mut impl CryptoRng) -> Resu
 /// Whether a move of the identity in the file `identity` was begun and not finished. It is as good as before; another
 /// [`rotate`] finishes it.
 pub fn is_moving(identity: &Path) -> bool {
-    new_file(identity).exists()
+    new_file(&resolved(identity)).exists()
 }
 
 /// A rotation whose new key is on the disk.
@@ -185,13 +189,10 @@ fn new_file(identity: &Path) -> PathBuf {
 
 fn hold_alone(identity: &Path) -> Result<File, RotateError> {
     let path = || identity.to_owned();
-    let file = File::open(identity).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => RotateError::Missing { path: path() },
-        _ => RotateError::Key(KeyError::Read { path: path(), source }),
-    })?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(RotateError::InUse { path: path() }),
-        // Where there are no locks, it is for the owner to see to it.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+    match hold(identity, File::try_lock) {
+        Ok(Hold::Held(file) | Hold::Unlockable(file)) => Ok(file),
+        Ok(Hold::Busy) => Err(RotateError::InUse { path: path() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(RotateError::Missing { path: path() }),
+        Err(source) => Err(RotateError::Key(KeyError::Read { path: path(), source })),
     }
 }

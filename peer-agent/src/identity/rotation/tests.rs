@@ -99,7 +99,10 @@ fn several_moves_are_a_chain_of_the_latest() {
 /// The steps of a rotation, of which the first `done` are done when it is killed.
 fn killed_after(home: &mut Home, done: usize) {
     let path = home.path();
-    let rotation = Rotation::begin(&path, NOW, &mut home.rng).unwrap();
+    killed(Rotation::begin(&path, NOW, &mut home.rng).unwrap(), done);
+}
+
+fn killed(rotation: Rotation, done: usize) {
     if done > 0 {
         rotation.write_chain().unwrap();
     }
@@ -245,4 +248,72 @@ fn a_spoilt_file_of_moves_is_told_with_its_line() {
     assert!(successions(&path, &other).unwrap().is_empty());
     std::fs::remove_file(&file).unwrap();
     assert!(successions(&path, &key).unwrap().is_empty());
+}
+
+/// The agent has opened the file, and before it has a lock the identity is moved, from the first step to the last.
+#[cfg(unix)]
+#[test]
+fn what_is_held_is_the_file_that_has_the_name_now() {
+    let mut home = Home::new();
+    let path = home.path();
+    let mut moved = None;
+    let shared = hold(&path, |file| {
+        moved.get_or_insert_with(|| home.rotate());
+        file.try_lock_shared()
+    });
+    assert!(matches!(shared, Ok(Hold::Held(_))) && moved.is_some());
+    let again = rotate(&path, NOW, &mut home.rng);
+    assert!(matches!(again, Err(RotateError::InUse { .. })), "{again:?}");
+    drop(shared);
+
+    let mut moved = None;
+    let alone = hold(&path, |file| {
+        moved.get_or_insert_with(|| home.rotate());
+        file.try_lock()
+    });
+    assert!(matches!(alone, Ok(Hold::Held(_))) && moved.is_some());
+    let opened = Identity::File(path.clone()).open(&mut StdRng::seed_from_u64(9));
+    assert!(matches!(opened, Err(AgentError::Moving { .. })));
+
+    // Who is never quick enough is told that it is in use.
+    drop(alone);
+    let never = hold(&path, |file| {
+        home.rotate();
+        file.try_lock()
+    });
+    assert!(matches!(never, Ok(Hold::Busy)));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_a_link_and_the_file_that_it_leads_to_is_moved() {
+    let mut home = Home::new();
+    let store = home.folder.path().join("store");
+    std::fs::create_dir(&store).unwrap();
+    let real = store.join("identity");
+    std::fs::rename(home.path(), &real).unwrap();
+    std::os::unix::fs::symlink("store/identity", home.path()).unwrap();
+    for step in 0..=3 {
+        let before = home.open().key.public();
+        killed_after_link(&mut home, step);
+        home.open();
+        assert_eq!(is_moving(&home.path()), step < 3, "{step} steps");
+        let rotated = home.rotate();
+        assert_eq!(rotated.old == before, step < 3, "{step} steps");
+        assert!(home.path().symlink_metadata().unwrap().is_symlink());
+        assert_eq!(SigningKey::read(&real).unwrap().public(), rotated.new);
+        assert!(rotated.kept.symlink_metadata().unwrap().is_file());
+        assert_eq!(SigningKey::read(&rotated.kept).unwrap().public(), rotated.old);
+        assert_eq!(home.links().last().unwrap().new, rotated.new);
+    }
+    // Nothing of it is beside the link.
+    assert_eq!(home.files(), ["peer.key", "store"]);
+}
+
+/// As [`killed_after`], of the file that the link leads to.
+#[cfg(unix)]
+fn killed_after_link(home: &mut Home, done: usize) {
+    let path = resolved(&home.path());
+    let rotation = Rotation::begin(&path, NOW, &mut home.rng).unwrap();
+    killed(rotation, done);
 }
