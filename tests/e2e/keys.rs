@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 use anyhow::{Context, bail, ensure};
 use attester::{
     decide::VERIFIED,
-    keys::{KeyFolder, Target},
+    keys::{IfLost, KeyFolder, Target},
     model::Reason,
     store::ProbeRow,
     verify::{Demands, Trust, recheck},
@@ -21,6 +21,8 @@ use proto::{
     time::{Clock, Seconds},
 };
 use tokio::time::{Instant, interval};
+
+use crate::operator::get;
 
 /// A cluster with members, and its key folder.
 struct Site {
@@ -60,7 +62,7 @@ impl Site {
         let overlap = Duration::from_secs(3600);
         let now = Clock::system().now();
         let rotated = self.folder.rotate(&[role], overlap, None, &mut rand::rng(), now)?;
-        Ok(rotated.first().context("one role")?.new)
+        Ok(rotated.keys.first().context("one role")?.new)
     }
 
     fn revoke(&self, role: Role) -> anyhow::Result<Thumbprint> {
@@ -303,7 +305,7 @@ async fn an_agent_believes_no_keyset_older_than_one_it_has_believed() {
     // The operator's remedy, which the agents' own words name.
     let remedy = site.peers[0].standing().unwrap().remedy.unwrap();
     assert!(remedy.contains("attester keys sign"), "{remedy}");
-    site.folder.sign(None, Clock::system().now()).unwrap();
+    site.folder.sign(None, IfLost::Refuse, Clock::system().now()).unwrap();
     for peer in &site.peers {
         until(&format!("{peer} is registered again"), || async {
             Ok(peer.standing().is_some_and(|standing| standing.reason.is_none()))
@@ -312,4 +314,47 @@ async fn an_agent_believes_no_keyset_older_than_one_it_has_believed() {
         .unwrap();
     }
     site.wait_members().await.unwrap();
+}
+
+/// Somebody puts yesterday's copy of the key folder back while everything runs: what was revoked since stays revoked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_the_keys_that_is_put_back_undoes_no_revocation() {
+    let mut site = Site::start().await.unwrap();
+    let keys = site.cluster.config().keys_folder();
+    let backup = keys.with_file_name("backup");
+    copy_folder(&keys, &backup).unwrap();
+    let revoked = site.revoke(Role::Attester).unwrap();
+    let newest = |keyset: &Path| fs::read(keyset).unwrap();
+    let revoking = newest(&site.folder.keyset_file());
+    for peer in &site.peers {
+        until(&format!("{peer} is proved without the revoked key"), || async {
+            let Some(probe) = site.cluster.probes(peer).await?.into_iter().next() else {
+                return Ok(false);
+            };
+            Ok(probe.outcome == Outcome::Proved && signer(&probe.evidence, Role::Attester)? != Some(revoked))
+        })
+        .await
+        .unwrap();
+    }
+    copy_folder(&backup, &keys).unwrap();
+    until("the attester says that it does not use the copy", || async {
+        Ok(get(&site.cluster, "/metrics")
+            .await
+            .1
+            .contains("attester_key_folder_used{} 0"))
+    })
+    .await
+    .unwrap();
+    // A session that begins now begins with the newer keyset.
+    site.peers[0].restart().await.unwrap();
+    site.wait_members().await.unwrap();
+    for peer in &site.peers {
+        let probes = site.cluster.probes(peer).await.unwrap();
+        let evidence = Evidence::decode(&probes.first().unwrap().evidence).unwrap();
+        assert_eq!(
+            evidence.claim(EvidenceKind::Keyset),
+            Some(revoking.as_slice()),
+            "{peer}"
+        );
+    }
 }

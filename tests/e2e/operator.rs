@@ -12,7 +12,7 @@ use tokio::{
 };
 
 /// The code and the body of an answer of the admin listener.
-async fn get(cluster: &Cluster, path: &str) -> (u16, String) {
+pub(crate) async fn get(cluster: &Cluster, path: &str) -> (u16, String) {
     let admin: SocketAddr = cluster.addresses().admin;
     let mut stream = TcpStream::connect(admin).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
