@@ -143,7 +143,8 @@ mod tests {
         let well = "attester_part_well{part=\"keyset\"}";
         assert!(metrics.text().contains(&format!("{well} 1")));
         clock.advance(Keys::LIFE);
-        seen.wait_for(|health| !health.keyset).await.unwrap();
+        let noticed = seen.wait_for(|health| !health.keyset);
+        let _ = tokio::time::timeout(LOOKED_AT * 10, noticed).await.unwrap().unwrap();
         tokio::task::yield_now().await;
         assert!(metrics.text().contains(&format!("{well} 0")));
         token.cancel();
