@@ -1,21 +1,13 @@
 //! `attester check-config`.
 
-use std::net::TcpListener;
+use std::{fs, net::TcpListener};
 
 use serde_json::{Value, json};
 
 use crate::place::Place;
 
 fn objects(place: &Place, arguments: &[&str]) -> (i32, Vec<Value>) {
-    let ran = place.run(&[&["check-config", "--json"], arguments].concat());
-    assert_eq!(ran.err, "");
-    (
-        ran.code,
-        ran.out
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect(),
-    )
+    place.json(&[&["check-config"], arguments].concat())
 }
 
 #[test]
@@ -138,4 +130,47 @@ fn the_file_is_looked_at_alone_and_the_machine_when_asked() {
     );
     let ran = place.run(&["check-config", "--machine"]);
     assert!(ran.out.contains("state file          in-the-way"), "{}", ran.out);
+}
+
+#[test]
+fn mistakes_are_told_with_line_and_key_by_every_command() {
+    let place = Place::initialised();
+    let config = place.read("attester.toml");
+    let line = config.lines().position(|line| line == "#lease = \"300s\"").unwrap() + 1;
+    fs::write(
+        place.path("attester.toml"),
+        config.replace("#lease = \"300s\"", "lease = \"300\""),
+    )
+    .unwrap();
+    for command in [
+        &["check-config"][..],
+        &["serve"],
+        &["peers"],
+        &["explain", "x"],
+        &["rejections"],
+    ] {
+        let ran = place.run(command);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{command:?}");
+        let expected = format!(
+            "\n  line {line}, key admission.lease: expected a duration from 1s to 7d, such as \"3s\", found \"300\"\n"
+        );
+        assert!(ran.err.contains(&expected), "{}", ran.err);
+    }
+    let ran = place.run(&["peers", "--config", "nowhere.toml"]);
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.err.contains("no configuration at nowhere.toml") && ran.err.contains("attester init"),
+        "{}",
+        ran.err
+    );
+    for wrong in [
+        &["peers", "--jsonn"][..],
+        &["explain"],
+        &[],
+        &["explain", "x", "--limit", "-1"],
+    ] {
+        assert_eq!(place.run(wrong).code, 2, "{wrong:?}");
+    }
+    let help = place.run(&["--help"]);
+    assert_eq!(help.code, 0);
 }

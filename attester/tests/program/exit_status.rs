@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use attester::store::Store;
 use data_encoding::HEXLOWER;
 use proto::key::PublicKey;
 use serde_json::Value;
@@ -32,14 +31,7 @@ fn each_is_produced() {
         (place.run(&["peers", "--config", "nowhere.toml"]).code, 2),
         (place.run(&["peers"]).code, 3),
     ];
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        Store::open(&place.path("state/attester.db"))
-            .await
-            .unwrap()
-            .close()
-            .await
-    });
+    place.fill(async |_| {});
     produced.push((place.run(&["explain", "nobody"]).code, 1));
     // The keys in the way of a second start.
     produced.push((place.run(&["init", "--config", "other.toml"]).code, 3));

@@ -7,6 +7,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use attester::store::Store;
+use serde_json::Value;
 use tempfile::TempDir;
 
 pub(crate) struct Place(TempDir);
@@ -42,8 +44,12 @@ impl Place {
         place
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.folder().join(name)
     }
 
     pub(crate) fn read(&self, name: &str) -> String {
@@ -57,7 +63,7 @@ impl Place {
     /// The program, not started yet, without anything of this process's terminal.
     pub(crate) fn command(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_attester"));
-        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        command.args(arguments).current_dir(self.folder()).stdin(Stdio::null());
         for name in [
             "CI",
             "NO_COLOR",
@@ -75,6 +81,23 @@ impl Place {
 
     pub(crate) fn run(&self, arguments: &[impl AsRef<OsStr>]) -> Ran {
         ran(&mut self.command(arguments))
+    }
+
+    /// Runs a command with `--json`: the code and the objects.
+    pub(crate) fn json(&self, arguments: &[&str]) -> (i32, Vec<Value>) {
+        let ran = self.run(&[arguments, &["--json"]].concat());
+        let objects = ran.out.lines().map(|line| serde_json::from_str(line).unwrap());
+        (ran.code, objects.collect())
+    }
+
+    /// Fills the state file, as an attester does.
+    pub(crate) fn fill(&self, fill: impl AsyncFnOnce(&Store)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let store = Store::open(&self.path("state/attester.db")).await.unwrap();
+            fill(&store).await;
+            store.close().await;
+        });
     }
 }
 

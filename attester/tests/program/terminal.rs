@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use attester::store::Store;
 use nix::{
     pty::openpty,
     sys::signal::{Signal, kill},
@@ -92,14 +91,7 @@ fn mistakes_in_a_command_line_follow_the_same_rule() {
 #[test]
 fn tables_follow_the_same_rule() {
     let place = Place::initialised();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        Store::open(&place.path("state/attester.db"))
-            .await
-            .unwrap()
-            .close()
-            .await
-    });
+    place.fill(async |_| {});
     let command = || place.command(&["peers"]);
     assert!(is_coloured(&on_a_terminal(&mut command(), None)));
     for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")] {

@@ -1,64 +1,41 @@
-//! `attester keys` as its user meets it.
-#![expect(clippy::unwrap_used, clippy::unreachable, reason = "tests")]
+//! `attester keys`.
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::{Command, Output},
-};
+use std::{fs, path::PathBuf};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// A folder with a configuration and keys.
-struct Place(TempDir);
+use crate::place::Place;
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
+/// The keys of a keys.
+struct Keys(Place);
 
-impl Place {
+impl Keys {
     fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        let ran = place.attester(&["init", "--local"]);
-        assert_eq!(ran.code, 0, "{}", ran.err);
-        place
+        Self(Place::initialised())
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join("state/keys").join(name)
-    }
-
-    fn attester(&self, arguments: &[&str]) -> Ran {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_attester"));
-        let Output { status, stdout, stderr } = command.args(arguments).current_dir(self.0.path()).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran {
-            code: status.code().unwrap(),
-            out: text(stdout),
-            err: text(stderr),
-        }
+        self.0.path("state/keys").join(name)
     }
 
     /// Runs `attester keys`, which must do it.
-    fn keys(&self, arguments: &[&str]) -> String {
-        let ran = self.attester(&[&["keys"], arguments].concat());
+    fn run(&self, arguments: &[&str]) -> String {
+        let ran = self.0.run(&[&["keys"], arguments].concat());
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{arguments:?}");
         ran.out
     }
 
     /// Runs `attester keys`, which must refuse.
     fn refused(&self, arguments: &[&str]) -> (i32, String) {
-        let ran = self.attester(&[&["keys"], arguments].concat());
+        let ran = self.0.run(&[&["keys"], arguments].concat());
         assert!(ran.code != 0 && ran.out.is_empty(), "{arguments:?}: {}", ran.out);
         (ran.code, ran.err)
     }
 
     fn listed(&self) -> Vec<Value> {
-        let out = self.keys(&["list", "--json"]);
-        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let (code, objects) = self.0.json(&["keys", "list"]);
+        assert_eq!(code, 0);
+        objects
     }
 
     /// The thumbprints of a role's keys in this state.
@@ -71,8 +48,8 @@ impl Place {
 
 #[test]
 fn a_list_shows_every_key_and_how_long_the_keyset_lasts() {
-    let place = Place::new();
-    let table = place.keys(&["list"]);
+    let keys = Keys::new();
+    let table = keys.run(&["list"]);
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[0].starts_with("ROLE"), "{table}");
     for (line, role, state) in [
@@ -89,54 +66,54 @@ fn a_list_shows_every_key_and_how_long_the_keyset_lasts() {
         "{table}"
     );
 
-    let objects = place.listed();
+    let objects = keys.listed();
     assert_eq!(objects.len(), 5);
     assert_eq!(objects[4]["kind"], "keyset");
     assert_eq!(objects[4]["valid"], true);
     assert_eq!(objects[1]["key_id"].as_str().unwrap().len(), 64);
-    let root = fs::read_to_string(place.path("root.pub")).unwrap();
+    let root = fs::read_to_string(keys.path("root.pub")).unwrap();
     assert_eq!(objects[0]["key"], root.trim());
 }
 
 #[test]
 fn a_created_key_waits_and_a_rotation_takes_it() {
-    let place = Place::new();
-    let [old] = &place.with("attester", "signing")[..] else {
+    let keys = Keys::new();
+    let [old] = &keys.with("attester", "signing")[..] else {
         unreachable!("one key signs")
     };
-    let out = place.keys(&["create", "attester"]);
+    let out = keys.run(&["create", "attester"]);
     assert!(
         out.starts_with("wrote ") && out.contains("attester keys rotate attester"),
         "{out}"
     );
-    let [waiting] = &place.with("attester", "waiting")[..] else {
+    let [waiting] = &keys.with("attester", "waiting")[..] else {
         unreachable!("one key waits")
     };
-    let (code, told) = place.refused(&["create", "attester"]);
+    let (code, told) = keys.refused(&["create", "attester"]);
     assert!(code == 3 && told.contains("waits already"), "{told}");
 
-    let out = place.keys(&["rotate", "attester", "--overlap", "2h"]);
+    let out = keys.run(&["rotate", "attester", "--overlap", "2h"]);
     assert!(
         out.starts_with(&format!(
             "attester: {waiting} signs from now on; {old} is accepted until 2"
         )),
         "{out}"
     );
-    assert_eq!(place.with("attester", "signing"), [waiting.as_str()]);
-    assert_eq!(place.with("attester", "accepted"), [old.as_str()]);
-    let out = place.keys(&["rotate", "--all"]);
+    assert_eq!(keys.with("attester", "signing"), [waiting.as_str()]);
+    assert_eq!(keys.with("attester", "accepted"), [old.as_str()]);
+    let out = keys.run(&["rotate", "--all"]);
     assert_eq!(out.lines().count(), 4, "{out}");
-    assert_eq!(place.with("attester", "accepted").len(), 2);
+    assert_eq!(keys.with("attester", "accepted").len(), 2);
 }
 
 #[test]
 fn revoking_the_key_that_signs_says_what_takes_its_place() {
-    let place = Place::new();
-    let [old] = &place.with("origin", "signing")[..] else {
+    let keys = Keys::new();
+    let [old] = &keys.with("origin", "signing")[..] else {
         unreachable!("one key signs")
     };
-    let out = place.keys(&["revoke", &old[..8], "--since", "2020-02-29 18:30:00"]);
-    let [new] = &place.with("origin", "signing")[..] else {
+    let out = keys.run(&["revoke", &old[..8], "--since", "2020-02-29 18:30:00"]);
+    let [new] = &keys.with("origin", "signing")[..] else {
         unreachable!("one key signs")
     };
     assert!(
@@ -145,13 +122,13 @@ fn revoking_the_key_that_signs_says_what_takes_its_place() {
         )),
         "{out}"
     );
-    assert!(place.keys(&["list"]).contains("revoked from 2020-02-29 18:30:00 on"));
-    let out = place.keys(&["revoke", old]);
+    assert!(keys.run(&["list"]).contains("revoked from 2020-02-29 18:30:00 on"));
+    let out = keys.run(&["revoke", old]);
     assert!(
         out.contains("nothing that it signed counts") && !out.contains("signs from now on"),
         "{out}"
     );
-    let (code, told) = place.refused(&["revoke", old]);
+    let (code, told) = keys.refused(&["revoke", old]);
     assert!(code == 3 && told.contains("revoked already for all time"), "{told}");
 }
 
@@ -202,7 +179,7 @@ fn few_places_for_revoked_keys_are_told() {
 
 #[test]
 fn mistakes_are_told_with_what_would_be_right() {
-    let place = Place::new();
+    let keys = Keys::new();
     for (arguments, code, words) in [
         (&["rotate"][..], 2, "<ROLES>..."),
         (&["rotate", "roots"], 2, "attester, origin, prober"),
@@ -218,31 +195,31 @@ fn mistakes_are_told_with_what_would_be_right() {
         (&["revoke", "abcdefgh"], 1, "attester keys list"),
         (&["sign", "--root", "nowhere.key"], 3, "--root FILE"),
     ] {
-        let (found, told) = place.refused(arguments);
+        let (found, told) = keys.refused(arguments);
         assert!(found == code && told.contains(words), "{arguments:?}: {found} {told}");
     }
 }
 
 #[test]
 fn a_root_key_that_is_kept_elsewhere_is_named() {
-    let place = Place::new();
-    let usb = place.0.path().join("usb.key");
-    fs::rename(place.path("root.key"), &usb).unwrap();
+    let keys = Keys::new();
+    let usb = keys.0.path("usb.key");
+    fs::rename(keys.path("root.key"), &usb).unwrap();
     for arguments in [&["rotate", "--all"][..], &["revoke", "prober"], &["sign"]] {
-        let (code, told) = place.refused(arguments);
+        let (code, told) = keys.refused(arguments);
         assert!(
             code == 3 && told.contains("keys/root.key: say where it is with --root FILE"),
             "{told}"
         );
     }
-    assert!(place.keys(&["list"]).contains("root      elsewhere"));
+    assert!(keys.run(&["list"]).contains("root      elsewhere"));
     let usb = usb.to_str().unwrap();
-    let out = place.keys(&["sign", "--root", usb]);
+    let out = keys.run(&["sign", "--root", usb]);
     assert!(out.starts_with("signed the keyset: it is valid until "), "{out}");
-    place.keys(&["rotate", "prober", "--root", usb]);
-    place.keys(&["revoke", "prober", "--root", usb]);
-    assert!(!place.path("root.key").exists());
+    keys.run(&["rotate", "prober", "--root", usb]);
+    keys.run(&["revoke", "prober", "--root", usb]);
+    assert!(!keys.path("root.key").exists());
 
-    let (_, told) = place.refused(&["sign", "--root", place.path("origin.key").to_str().unwrap()]);
+    let (_, told) = keys.refused(&["sign", "--root", keys.path("origin.key").to_str().unwrap()]);
     assert!(told.contains("not the root key of this attester"), "{told}");
 }

@@ -1,0 +1,122 @@
+//! `attester explain`.
+
+use serde_json::Value;
+
+use crate::stored::{peer, prepared};
+
+#[test]
+fn a_peer_is_explained() {
+    let (place, good, bad) = prepared();
+    let own_name = format!("peer-{}.peers.test", bad.id);
+    let ran = place.run(&["explain", &own_name]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    for part in [
+        "standing    suspended",
+        "reason      tls-timeout",
+        "what to do  the connection is accepted, but the TLS handshake does not finish",
+        "first seen  2000-02-29 00:00:00",
+        "2000-03-01 00:00:03  030303030303  direct/connect       1024     failed        tls-timeout",
+        "resolve 0.3 connect 1.2 ms\n  3 s\n",
+        "2000-02-29 00:00:00  127.77.2.1",
+    ] {
+        assert!(ran.out.contains(part), "{part:?} in\n{}", ran.out);
+    }
+    assert!(
+        !ran.out.contains("127.77.3.1") && !ran.out.contains("198.51.100.9"),
+        "{}",
+        ran.out
+    );
+
+    let (code, objects) = place.json(&["explain", bad.id.as_str()]);
+    let kinds: Vec<&str> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    assert_eq!((code, kinds), (0, vec!["peer", "probe", "rejection"]));
+    let probe = &objects[1];
+    assert_eq!(
+        (&probe["outcome"], &probe["phase"], &probe["reason"]),
+        (&"failed".into(), &"tls".into(), &"tls-timeout".into())
+    );
+    assert_eq!(probe["at"], "2000-03-01T00:00:03.000000Z");
+    assert_eq!(
+        probe["phases_us"],
+        serde_json::json!({ "resolve": 300, "connect": 1500 })
+    );
+    assert_eq!(objects[2]["reason"], "port-refused");
+
+    let (code, objects) = place.json(&["explain", "127.77.1.1", "--limit", "1"]);
+    assert_eq!((code, objects.len()), (0, 2));
+    assert_eq!(objects[1]["probe"], "02".repeat(16));
+    let ran = place.run(&["explain", &good.key.to_string()]);
+    assert_eq!(ran.out.matches("proved").count(), 2, "{}", ran.out);
+    assert!(ran.out.contains("lease       4m "), "{}", ran.out);
+}
+
+#[test]
+fn strangers_are_explained_from_their_rejections_and_others_are_not_found() {
+    let (place, good, bad) = prepared();
+    let third = peer(3, "");
+    for name in [third.id.as_str(), "198.51.100.9"] {
+        let ran = place.run(&["explain", name]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(
+            ran.out
+                .contains("port-refused: the port refused the connection: forward it on your router"),
+            "{}",
+            ran.out
+        );
+        let (code, objects) = place.json(&["explain", name]);
+        assert_eq!((code, objects.len(), &objects[0]["kind"]), (0, 1, &"rejection".into()));
+    }
+    for unknown in [
+        "198.51.100.7",
+        "127.77.1.1:9",
+        "peer-",
+        "",
+        "%",
+        peer(4, "").id.as_str(),
+    ] {
+        assert_eq!(place.run(&["explain", unknown]).code, 1, "{unknown:?}");
+    }
+    // Two peers behind one address: the text does not say which.
+    let mut neighbour = peer(5, "probing");
+    neighbour.address = "127.77.1.1:9443".parse().unwrap();
+    place.fill(async |store| store.record_peer(&neighbour).await.unwrap());
+    let ran = place.run(&["explain", "127.77.1.1"]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(
+        ran.err.contains("more than one") && ran.err.contains(good.id.as_str()) && !ran.err.contains(bad.id.as_str()),
+        "{}",
+        ran.err
+    );
+
+    let (code, objects) = place.json(&["rejections"]);
+    assert_eq!((code, objects.len()), (0, 3));
+    assert_eq!(
+        (&objects[0]["source"], &objects[0]["peer"]),
+        (&"198.51.100.9".into(), &Value::Null)
+    );
+    assert_eq!(objects[2]["peer"], third.id.as_str());
+    assert_eq!(place.run(&["rejections"]).out.lines().count(), 4);
+}
+
+#[test]
+fn one_probe_is_explained_with_each_claim() {
+    let (place, good, _) = prepared();
+    let ran = place.run(&["explain", good.id.as_str(), "--probe", "0202"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    for part in [
+        &"02".repeat(16),
+        "resolve  0.300",
+        "connect  1.200",
+        "receipt       not there",
+    ] {
+        assert!(ran.out.contains(part), "{part:?} in\n{}", ran.out);
+    }
+    let ran = place.run(&["explain", good.id.as_str()]);
+    assert!(ran.out.contains("since       ") && ran.out.contains("waits for   a proof before its lease ends"));
+    assert!(ran.out.lines().all(|line| line.chars().count() <= 100), "{}", ran.out);
+    let ran = place.run(&["explain", good.id.as_str(), "--probe", "09"]);
+    assert!(ran.code == 1 && ran.err.contains("no probe 09"), "{}", ran.err);
+    let (_, objects) = place.json(&["explain", good.id.as_str()]);
+    assert_eq!(objects[0]["streak"]["needed"], 3);
+    assert_eq!(objects[1]["evidence_sha256"].as_str().unwrap().len(), 64);
+}
