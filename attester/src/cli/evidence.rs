@@ -43,6 +43,14 @@ pub(super) fn said(evidence: &[u8]) -> Option<Verdict> {
     Some(signed.dangerously_unverified().clone())
 }
 
+/// The beginning of a probe's id, as it is typed.
+pub(super) fn probe_id(text: &str) -> Result<String, String> {
+    match text.bytes().all(|byte| byte.is_ascii_hexdigit()) && (1..=32).contains(&text.len()) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("no probe id: 1 to 32 hexadecimal digits, as `attester explain` lists them".to_owned()),
+    }
+}
+
 /// A probe was asked for that is not there.
 pub(super) fn no_probe(peer: &PeerId, id: &str) -> Failure {
     Failure::NotFound(format!(

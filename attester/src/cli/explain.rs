@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     ConfigFile, Failure,
-    evidence::{no_probe, several_probes},
+    evidence::{no_probe, probe_id, several_probes},
     listing::{bad_object, lease, not_one, peer_object, rejection_object, warn_of},
     show, with_store,
 };
@@ -39,7 +39,7 @@ pub(super) struct Explain {
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
     /// One probe at length: its phases, each of its claims, its verdict; the beginning of its id is enough
-    #[arg(long, value_name = "ID", conflicts_with = "limit")]
+    #[arg(long, value_name = "ID", conflicts_with = "limit", value_parser = probe_id)]
     probe: Option<String>,
 }
 
@@ -127,7 +127,7 @@ impl Explain {
         Ok(match store.find(&self.peer).await? {
             Lookup::One(peer) => {
                 if let Some(id) = &self.probe {
-                    let found = store.probes_named(&peer.id, &id.to_ascii_lowercase(), 2).await?;
+                    let found = store.probes_named(&peer.id, id, 2).await?;
                     return Ok(Answer::Probes(peer, found));
                 }
                 let probes = store.probes(&peer.id, self.limit.max(OF_A_STREAK)).await?;

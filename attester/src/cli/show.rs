@@ -108,6 +108,14 @@ pub(super) fn plain(name: &std::path::Path) -> String {
         .collect()
 }
 
+/// `1 file`, `2 files`.
+pub(super) fn counted(count: usize, thing: &str) -> String {
+    match count {
+        1 => format!("1 {thing}"),
+        more => format!("{more} {thing}s"),
+    }
+}
+
 /// A standing or outcome in its colour.
 pub(super) fn toned(word: &str) -> String {
     tone_of(word).force_styling(is_coloured()).apply_to(word).to_string()
@@ -232,6 +240,14 @@ mod tests {
         assert_eq!(
             [of(0), of(59), of(252), of(7260), of(183_600)],
             ["0s", "59s", "4m 12s", "2h 1m", "2d 3h"]
+        );
+    }
+
+    #[test]
+    fn one_thing_is_not_many() {
+        assert_eq!(
+            [0, 1, 2].map(|count| counted(count, "file")),
+            ["0 files", "1 file", "2 files"]
         );
     }
 

@@ -120,3 +120,27 @@ fn one_probe_is_explained_with_each_claim() {
     assert_eq!(objects[0]["streak"]["needed"], 3);
     assert_eq!(objects[1]["evidence_sha256"].as_str().unwrap().len(), 64);
 }
+
+/// One parser, so that what names a probe here names it there.
+#[test]
+fn what_is_no_probe_id_is_a_mistake_wherever_it_is_typed() {
+    let (place, good, _) = prepared();
+    let too_long = "0".repeat(33);
+    for wrong in ["", "xyz", "02 ", "%", &too_long] {
+        for command in [&["explain"][..], &["evidence", "export"]] {
+            let ran = place.run(&[command, &[good.id.as_str(), "--probe", wrong]].concat());
+            assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{command:?} {wrong:?}");
+            let told = "for '--probe <ID>': no probe id: 1 to 32 hexadecimal digits, as `attester explain` lists them";
+            assert!(ran.err.contains(told), "{command:?} {wrong:?}: {}", ran.err);
+        }
+    }
+    // Capitals are the same digits.
+    for command in [&["explain"][..], &["evidence", "export"]] {
+        let ran = place.run(&[command, &[good.id.as_str(), "--probe", "0A"]].concat());
+        assert!(
+            ran.code == 1 && ran.err.contains("no probe 0a"),
+            "{command:?}: {}",
+            ran.err
+        );
+    }
+}

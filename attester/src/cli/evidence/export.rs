@@ -13,7 +13,7 @@ use proto::ids::{Digest, PeerId};
 use serde_json::{Value, json};
 
 use super::super::{ConfigFile, Failure, listing::not_one, show, with_store};
-use super::{no_probe, progress::Progress, said, several_probes};
+use super::{no_probe, probe_id, progress::Progress, said, several_probes};
 use crate::store::{Loaded, Lookup, ProbeRow, Store, StoreError};
 
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ pub(in crate::cli) struct Export {
     /// Its id or the beginning of it, its own name, its public key, its ip:port or its ip
     peer: String,
     /// The probe, or the beginning of its id, as `attester explain` lists them; the newest by default
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = probe_id)]
     probe: Option<String>,
     /// Every stored probe of the peer, a file each
     #[arg(long, conflicts_with = "probe")]
@@ -48,13 +48,6 @@ impl Export {
         let to_stdout = self.out.as_deref() == Some(Path::new("-"));
         if self.all && to_stdout {
             let source = anyhow!("--all writes a file each: name a folder with --out, or leave it out");
-            return Err(Failure::Config { source });
-        }
-        if let Some(id) = &self.probe
-            && !(1..=32).contains(&id.len()) | !id.bytes().all(|byte| byte.is_ascii_hexdigit())
-        {
-            let source =
-                anyhow!("--probe {id:?} is no probe id: 1 to 32 hexadecimal digits, as `attester explain` lists them");
             return Err(Failure::Config { source });
         }
         let config = self.file.load()?;
@@ -88,7 +81,7 @@ impl Export {
             other => return Ok(Asked::NoPeer(Box::new(other))),
         };
         let probes = match &self.probe {
-            Some(prefix) => store.probes_named(&peer, &prefix.to_ascii_lowercase(), 2).await?,
+            Some(prefix) => store.probes_named(&peer, prefix, 2).await?,
             None if self.all => store.probes(&peer, usize::MAX).await?,
             None => store.probes(&peer, NEWEST).await?,
         };
@@ -138,12 +131,13 @@ impl Export {
         }
         drop(progress);
         if !self.json {
-            let again = if there > 0 {
-                format!("; {there} were there already")
-            } else {
-                String::new()
+            let again = match there {
+                0 => String::new(),
+                1 => "; 1 was there already".to_owned(),
+                more => format!("; {more} were there already"),
             };
-            show::print(&format!("wrote {written} files to {}{again}\n", folder.display()))?;
+            let files = show::counted(written, "file");
+            show::print(&format!("wrote {files} to {}{again}\n", show::plain(&folder)))?;
         }
         Ok(ExitCode::SUCCESS)
     }

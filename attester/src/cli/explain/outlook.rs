@@ -81,14 +81,16 @@ impl Outlook {
             "registered" => "its session, and DNS showing its own name: then it is probed at once".to_owned(),
             "named" => "its first probe, which comes at once while it has a session".to_owned(),
             "probing" => {
-                format!("{left} more proofs in a row{missing}; the next probe comes about {spacing} after the last")
+                let proofs = show::counted(left, "more proof");
+                format!("{proofs} in a row{missing}; the next probe comes about {spacing} after the last")
             }
             "verified" if peer.lease_until.is_some_and(|until| until <= now) => {
                 "a proof: its lease has ended, and it is in no rotation (does the attester run?)".to_owned()
             }
             "verified" => format!("a proof before its lease ends; it is probed every {interval} or sooner"),
             "suspended" => {
-                format!("{left} proofs in a row, as for admission{missing}; failures push the next probe back")
+                let proofs = show::counted(left, "proof");
+                format!("{proofs} in a row, as for admission{missing}; failures push the next probe back")
             }
             "refused" => "a proof, which makes it probing again; failures push the next probe back".to_owned(),
             "retired" if peer.reason == Some(Reason::KeySucceeded) => {
@@ -101,11 +103,15 @@ impl Outlook {
 
     /// The streak for people.
     pub(super) fn told(&self) -> String {
+        let admit = match self.needed {
+            1 => "1 admits".to_owned(),
+            more => format!("{more} admit"),
+        };
         match (self.streak, self.failures) {
-            (0, 0) => format!("no proof yet; {} in a row admit", self.needed),
+            (0, 0) => format!("no proof yet; {admit}"),
             (0, 1) => "one failure".to_owned(),
             (0, failures) => format!("{failures} failures in a row"),
-            (proofs, _) => format!("{proofs} of the stored proofs in a row; {} admit", self.needed),
+            (proofs, _) => format!("{} in a row; {admit}", show::counted(proofs, "stored proof")),
         }
     }
 
@@ -117,5 +123,62 @@ impl Outlook {
             "missing": self.missing,
             "failures": self.failures,
         })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proto::{claims::Protocols, ids::Pin, key::SigningKey};
+
+    use super::*;
+    use crate::config::{Initial, initial};
+
+    fn peer(standing: &str) -> PeerRow {
+        let key = SigningKey::from_seed(&[1; 32]).public();
+        PeerRow {
+            id: key.peer_id(),
+            key,
+            address: "127.77.1.1:8443".parse().unwrap(),
+            pin: Pin::from_bytes([1; 32]),
+            protocols: Protocols::new([Protocol::Connect]).unwrap(),
+            standing: standing.to_owned(),
+            reason: None,
+            detail: String::new(),
+            since: None,
+            first_seen: Timestamp::from_secs(1),
+            last_seen: Timestamp::from_secs(1),
+            lease_until: None,
+        }
+    }
+
+    #[test]
+    fn one_proof_is_not_many() {
+        let config = Config::parse(&initial(&Initial::default())).unwrap();
+        let outlook = |streak, needed| Outlook {
+            streak,
+            needed,
+            missing: Vec::new(),
+            failures: 0,
+            waits_for: String::new(),
+        };
+        let next = |standing, streak| outlook(streak, 3).next(&peer(standing), &config, Timestamp::from_secs(2));
+        for (standing, streak, start) in [
+            ("probing", 2, "1 more proof in a row; "),
+            ("probing", 1, "2 more proofs in a row; "),
+            ("suspended", 2, "1 proof in a row, as for admission; "),
+            ("suspended", 0, "3 proofs in a row, as for admission; "),
+        ] {
+            let told = next(standing, streak);
+            assert!(told.starts_with(start), "{told}");
+        }
+        for (streak, needed, told) in [
+            (0, 1, "no proof yet; 1 admits"),
+            (0, 3, "no proof yet; 3 admit"),
+            (1, 3, "1 stored proof in a row; 3 admit"),
+            (2, 3, "2 stored proofs in a row; 3 admit"),
+        ] {
+            assert_eq!(outlook(streak, needed).told(), told);
+        }
     }
 }
