@@ -1,4 +1,9 @@
 //! The command line, and what its exit codes mean.
+//!
+//! The rule of colours, the table of exit statuses, the manual and the search for a misspelt key's neighbour are in the
+//! attester's program as well, in its own words. Neither crate may see the other, and the one that both see, `proto`, is what
+//! two parties must agree on, which is not how either of them talks to its user. So they are there twice; no third crate is
+//! worth a few dozen lines each.
 
 use std::{
     io::{self, Write},

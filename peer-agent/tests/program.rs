@@ -116,6 +116,11 @@ fn an_identity_is_shown_and_moved() {
     }
     let text = keys("show", &[]);
     assert_eq!(text.matches(" → ").count(), 2, "{text}");
+    let told = "less than a day ago; the attester is told for ";
+    assert!(
+        text.matches(told).count() == 2 && text.matches(" days more").count() == 2,
+        "{text}"
+    );
 
     // Without a configuration file; and what is not there cannot be moved.
     let key = folder.path().join("peer/peer.key");

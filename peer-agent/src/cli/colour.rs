@@ -2,8 +2,9 @@
 
 use std::{ffi::OsString, io::IsTerminal};
 
-/// One rule for logs, help and mistakes in a command line, so that one program is of one mind: never with `NO_COLOR` (<https://no-color.org>); always
-/// with `CLICOLOR_FORCE` (<https://bixense.com/clicolors>); else on terminals that are not dumb, unless `CLICOLOR` is 0.
+/// One rule for logs, help and mistakes in a command line, so that one program is of one mind: never with `NO_COLOR`
+/// (<https://no-color.org>); always with `CLICOLOR_FORCE` (<https://bixense.com/clicolors>); else on terminals that are not
+/// dumb, unless `CLICOLOR` is 0.
 pub(super) fn is_coloured(stream: &impl IsTerminal) -> bool {
     colour(stream.is_terminal(), |name| std::env::var_os(name))
 }

@@ -56,9 +56,8 @@ impl Exit {
     pub(crate) const fn who(self) -> &'static str {
         match self {
             Self::Done => "nobody",
-            Self::Config | Self::Files => "you",
+            Self::Other | Self::Config | Self::Files => "you",
             Self::Port => "machine",
-            Self::Other => "see there",
         }
     }
 
@@ -66,7 +65,7 @@ impl Exit {
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Done => "done, or stopped as asked",
-            Self::Other => "anything that is not listed here: it was told on standard error",
+            Self::Other => "anything that is not listed here: standard error says what to see to",
             Self::Config => "a mistake on the command line or in the configuration, or no such file: correct it",
             Self::Files => "a key or other file cannot be used, is in use or in the way: move or restore it",
             Self::Port => "the port cannot be listened on: another program has it, or you may not",

@@ -1,6 +1,6 @@
 //! `peer-agent keys`: which identity this is, and moving it to a new key.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use peer_agent::{AgentError, identity};
@@ -87,9 +87,8 @@ fn show(which: &Which) -> anyhow::Result<()> {
         println!("moves:       none: this is the identity's first key");
     }
     for (position, link) in links.iter().enumerate() {
-        let days = |time: std::time::Duration| time.as_secs() / (24 * 3600);
         let label = if position == 0 { "moves:" } else { "" };
-        let ago = days(now.since(link.issued_at.start()));
+        let since = days(now.since(link.issued_at.start()));
         let then = match position + told >= links.len() {
             true => format!(
                 "the attester is told for {} more",
@@ -98,7 +97,7 @@ fn show(which: &Which) -> anyhow::Result<()> {
             false => "the attester is not told any more".to_owned(),
         };
         println!(
-            "{label:<13}{} → {}, {ago} days ago; {then}",
+            "{label:<13}{} → {}, {since} ago; {then}",
             link.old.peer_id(),
             link.new.peer_id()
         );
@@ -150,6 +149,15 @@ fn rotate(which: &Which) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A length of time in whole days.
+fn days(time: Duration) -> String {
+    match time.as_secs() / (24 * 3600) {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        more => format!("{more} days"),
+    }
+}
+
 /// How many of the last moves the attester is told of at `now`.
 fn presented(links: &[Link], key: &PublicKey, now: Timestamp) -> usize {
     let pairs = links.iter().map(|link| link.pair.clone()).collect();
@@ -159,4 +167,18 @@ fn presented(links: &[Link], key: &PublicKey, now: Timestamp) -> usize {
 /// The zone is the attester's.
 fn own_name(key: &PublicKey) -> String {
     key.peer_id().own_name("<the attester's zone>")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_day_is_not_many() {
+        let hours = |hours: u64| days(Duration::from_secs(hours * 3600));
+        assert_eq!(
+            [hours(23), hours(24), hours(47), hours(48), hours(89 * 24)],
+            ["less than a day", "1 day", "1 day", "2 days", "89 days"]
+        );
+    }
 }
