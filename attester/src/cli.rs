@@ -4,11 +4,12 @@ use std::{
     error::Error,
     fmt,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::{
     config::{Config, ConfigError},
@@ -135,20 +136,20 @@ impl ConfigFile {
 
 /// Runs `read` over the state file of `config`, opened for reading.
 fn with_store<T>(config: &Config, read: impl AsyncFnOnce(&Store) -> Result<T, StoreError>) -> Result<T, Failure> {
-    with_state(&config.state_file(), read)
-}
-
-/// Runs `read` over a state file, opened for reading.
-fn with_state<T>(file: &Path, read: impl AsyncFnOnce(&Store) -> Result<T, StoreError>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|source| Failure::state("the program's runtime cannot start", source))?;
-    let read = runtime.block_on(async {
-        let store = Store::open_read_only(file).await?;
+    let read = async {
+        let store = Store::open_read_only(&config.state_file()).await?;
         let read = read(&store).await;
         store.close().await;
         read
-    });
+    };
+    let read = runtime()?.block_on(progress::patiently("reading the state file", read));
     read.map_err(|source| Failure::State { source: source.into() })
+}
+
+/// What a command waits with. One thread is enough: only `serve` does several things at once.
+fn runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|source| Failure::state("the program's runtime cannot start", source))
 }
 
 /// Why a command did not do what it was asked.

@@ -9,7 +9,6 @@ use super::{Failure, exit::Exit};
 
 mod export;
 mod judge;
-mod progress;
 mod told;
 mod verify;
 

@@ -10,7 +10,7 @@ use clap::Args;
 use proto::time::Clock;
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::{Failure, show};
+use super::{Failure, progress, runtime, show};
 use crate::{
     config::{Config, Initial, initial},
     keys::{Keys, KeysError},
@@ -51,7 +51,8 @@ impl Init {
         }
         let mut rng = StdRng::try_from_rng(&mut rand::rngs::SysRng)
             .map_err(|source| Failure::state("the system gives no random numbers", source))?;
-        let keys = Keys::create(&config.keys_folder(), &mut rng, Clock::system().now());
+        let make = || Keys::create(&config.keys_folder(), &mut rng, Clock::system().now());
+        let keys = progress::patiently_blocking(&runtime()?, "waiting for the key files", make);
         let keys = keys.map_err(|source: KeysError| Failure::State { source: source.into() })?;
         write_new(&self.config, &text)?;
         show::print(&self.next(&config, &keys))?;

@@ -14,7 +14,7 @@ use proto::{
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
-use super::{ConfigFile, Failure, Listing as ListingArgs, show};
+use super::{ConfigFile, Failure, Listing as ListingArgs, progress, runtime, show};
 use crate::{
     config::parse_duration,
     keys::{FEW_LEFT, IfLost, KeyFolder, KeyState, KeysError, Listed, Listing, Rotated, Target},
@@ -87,10 +87,20 @@ struct With {
 impl Keys {
     pub(super) fn run(&self) -> Result<ExitCode, Failure> {
         let now = Clock::system().now();
-        let text = match &self.action {
-            Action::List(listing) => list(listing, now)?,
-            Action::Create { role, file } => create(file, *role)?,
-            Action::Rotate {
+        // Whoever changes the files has them for itself: somebody else may have to be waited for.
+        let act = || self.action.act(now);
+        let text = progress::patiently_blocking(&runtime()?, "waiting for the key files", act)?;
+        show::print(&text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Action {
+    fn act(&self, now: Timestamp) -> Result<String, Failure> {
+        Ok(match self {
+            Self::List(listing) => list(listing, now)?,
+            Self::Create { role, file } => create(file, *role)?,
+            Self::Rotate {
                 roles,
                 all,
                 overlap,
@@ -102,16 +112,14 @@ impl Keys {
                 let told: String = rotated.keys.iter().map(rotation).collect();
                 told + TAKEN_UP + &untidied(rotated.untidied)
             }
-            Action::Revoke { target, since, with } => revoke(target, *since, with, now)?,
-            Action::Sign { afresh, with } => {
+            Self::Revoke { target, since, with } => revoke(target, *since, with, now)?,
+            Self::Sign { afresh, with } => {
                 let lost = if *afresh { IfLost::StartAfresh } else { IfLost::Refuse };
                 let keyset = folder(&with.file)?.sign(with.root(), lost, now).map_err(failure)?;
                 let until = show::clock_time(keyset.expires.start());
                 format!("signed the keyset: it is valid until {until}\n{TAKEN_UP}")
             }
-        };
-        show::print(&text)?;
-        Ok(ExitCode::SUCCESS)
+        })
     }
 }
 

@@ -1,15 +1,15 @@
 //! What a terminal gets that a pipe does not.
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::Read,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::mpsc,
     time::Duration,
 };
 
 use nix::{
-    pty::openpty,
+    pty::{Winsize, openpty},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -17,8 +17,25 @@ use nix::{
 use crate::place::{Place, ran};
 
 /// Runs a command with its output and errors on a terminal of its own; what it wrote.
-fn on_a_terminal(command: &mut Command, until: Option<&str>) -> String {
-    let pty = openpty(None, None).unwrap();
+fn on_a_terminal(command: &mut Command) -> String {
+    watched(command, None).1
+}
+
+/// The same until it has written something; then does what ends it. Its status too.
+fn until_it_says(command: &mut Command, word: &str, then: impl FnOnce(&Child)) -> (i32, String) {
+    watched(command, Some((word, Box::new(then))))
+}
+
+type Then<'t> = Box<dyn FnOnce(&Child) + 't>;
+
+fn watched(command: &mut Command, until: Option<(&str, Then<'_>)>) -> (i32, String) {
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: 100,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let pty = openpty(Some(&size), None).unwrap();
     let slave = File::from(pty.slave);
     command.stdout(Stdio::from(slave.try_clone().unwrap()));
     command.stderr(Stdio::from(slave));
@@ -35,18 +52,22 @@ fn on_a_terminal(command: &mut Command, until: Option<&str>) -> String {
         }
     });
     let mut text = String::new();
-    if let Some(until) = until {
-        while !text.contains(until) {
+    if let Some((word, then)) = until {
+        while !text.contains(word) {
             text += &read
                 .recv_timeout(Duration::from_secs(30))
-                .unwrap_or_else(|_| panic!("no {until:?} in {text:?}"));
+                .unwrap_or_else(|_| panic!("no {word:?} in {text:?}"));
         }
-        kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        then(&child);
     }
-    assert!(child.wait().unwrap().code().is_some());
+    let code = child.wait().unwrap().code().unwrap();
     reader.join().unwrap();
     text.extend(read.try_iter());
-    text
+    (code, text)
+}
+
+fn stop(child: &Child) {
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
 }
 
 fn is_coloured(text: &str) -> bool {
@@ -56,16 +77,15 @@ fn is_coloured(text: &str) -> bool {
 #[test]
 fn help_is_coloured_on_terminals_only() {
     let place = Place::new();
-    assert!(is_coloured(&on_a_terminal(&mut place.command(&["--help"]), None)));
+    assert!(is_coloured(&on_a_terminal(&mut place.command(&["--help"]))));
     assert!(!is_coloured(&on_a_terminal(
         place.command(&["--help"]).env("NO_COLOR", "1"),
-        None
     )));
     // Also where clap's own rule would colour it.
     for ci in [None, Some("true")] {
         let mut dumb = place.command(&["--help"]);
         dumb.env("TERM", "dumb").envs(ci.map(|value| ("CI", value)));
-        assert!(!is_coloured(&on_a_terminal(&mut dumb, None)), "{ci:?}");
+        assert!(!is_coloured(&on_a_terminal(&mut dumb)), "{ci:?}");
     }
     assert!(!is_coloured(&place.run(&["--help"]).out));
     assert!(is_coloured(
@@ -77,8 +97,8 @@ fn help_is_coloured_on_terminals_only() {
 fn mistakes_in_a_command_line_follow_the_same_rule() {
     let place = Place::new();
     let mistaken = || place.command(&["no-such-command"]);
-    assert!(is_coloured(&on_a_terminal(&mut mistaken(), None)));
-    assert!(!is_coloured(&on_a_terminal(mistaken().env("NO_COLOR", "1"), None)));
+    assert!(is_coloured(&on_a_terminal(&mut mistaken())));
+    assert!(!is_coloured(&on_a_terminal(mistaken().env("NO_COLOR", "1"))));
     let piped = ran(&mut mistaken());
     assert_eq!((piped.code, piped.out.as_str()), (2, ""));
     assert!(
@@ -93,10 +113,10 @@ fn tables_follow_the_same_rule() {
     let place = Place::initialised();
     place.fill(async |_| {});
     let command = || place.command(&["peers"]);
-    assert!(is_coloured(&on_a_terminal(&mut command(), None)));
+    assert!(is_coloured(&on_a_terminal(&mut command())));
     for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")] {
         assert!(
-            !is_coloured(&on_a_terminal(command().env(name, value), None)),
+            !is_coloured(&on_a_terminal(command().env(name, value))),
             "{name}={value}"
         );
     }
@@ -105,15 +125,83 @@ fn tables_follow_the_same_rule() {
     let both = ran(command().env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1"));
     assert!(!is_coloured(&both.out));
     // Objects are for programs, wherever they go.
-    let objects = on_a_terminal(place.command(&["peers", "--json"]).env("CLICOLOR_FORCE", "1"), None);
+    let objects = on_a_terminal(place.command(&["peers", "--json"]).env("CLICOLOR_FORCE", "1"));
     assert!(!is_coloured(&objects), "{objects}");
 }
 
 #[test]
 fn logs_follow_the_same_rule() {
     let place = Place::initialised();
-    let log = on_a_terminal(&mut place.command(&["serve"]), Some("ready: "));
+    let (_, log) = until_it_says(&mut place.command(&["serve"]), "ready: ", stop);
     assert!(is_coloured(&log) && log.contains("state restored"), "{log}");
-    let plain = on_a_terminal(place.command(&["serve"]).env("NO_COLOR", "1"), Some("ready: "));
+    let (_, plain) = until_it_says(place.command(&["serve"]).env("NO_COLOR", "1"), "ready: ", stop);
     assert!(!is_coloured(&plain) && plain.contains("state restored"), "{plain}");
+}
+
+/// Every command that reads the state file, of which one opens it by itself. The file is a pipe into which nobody writes yet.
+#[test]
+fn a_state_file_that_does_not_answer_is_waited_for_in_sight() {
+    let place = Place::initialised();
+    let state = place.path("state/attester.db");
+    assert!(Command::new("mkfifo").arg(&state).status().unwrap().success());
+    let root = place.read("state/keys/root.pub");
+    let commands = [
+        (&["peers"][..], "reading"),
+        (&["explain", "127.77.1.1"], "reading"),
+        (&["rejections"], "reading"),
+        (&["evidence", "export", "127.77.1.1", "--all"], "reading"),
+        (&["check-config", "--machine"], "looking through"),
+        (
+            &[
+                "evidence",
+                "verify",
+                "-",
+                "--root",
+                root.trim(),
+                "--state",
+                "state/attester.db",
+            ],
+            "opening",
+        ),
+    ];
+    // One after the other: two would wait at the same pipe.
+    for (arguments, doing) in commands {
+        let told = format!("{doing} the state file");
+        let answer = |_: &Child| drop(OpenOptions::new().write(true).open(&state).unwrap());
+        let (code, text) = until_it_says(&mut place.command(arguments), &told, answer);
+        // A pipe is no state file.
+        assert_eq!(code, 3, "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn keys_that_somebody_else_changes_are_waited_for_in_sight() {
+    let place = Place::initialised();
+    let lock = File::options()
+        .write(true)
+        .open(place.path("state/keys/keys.lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    let mut command = place.command(&["keys", "sign"]);
+    let let_go = |_: &Child| lock.unlock().unwrap();
+    let (code, text) = until_it_says(&mut command, "waiting for the key files", let_go);
+    assert!(code == 0 && text.contains("signed the keyset"), "{text}");
+}
+
+#[test]
+fn a_pipe_is_told_of_no_progress() {
+    let place = Place::initialised();
+    let lock = File::options()
+        .write(true)
+        .open(place.path("state/keys/keys.lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    let mut command = place.command(&["keys", "sign"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A terminal that is told at the same time says when it would have been.
+    let mut beside = place.command(&["keys", "sign"]);
+    until_it_says(&mut beside, "waiting for the key files", |_| lock.unlock().unwrap());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }

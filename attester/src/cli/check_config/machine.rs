@@ -12,7 +12,7 @@ use std::{
 use proto::{claims::Role, time::Clock};
 use serde_json::{Value, json};
 
-use super::super::{Failure, progress, show};
+use super::super::{Failure, progress, runtime, show};
 use crate::{
     config::Config,
     keys::{KeyFolder, KeyState},
@@ -68,8 +68,7 @@ impl fmt::Display for Check {
 
 /// Looks at everything that the configuration names.
 pub(super) fn look(config: &Config) -> Result<Vec<Check>, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|source| Failure::state("the program's runtime cannot start", source))?;
+    let runtime = runtime()?;
     let running = is_running(&config.state_file());
     let mut checks = vec![
         check("keys", keys(config)),

@@ -12,8 +12,13 @@ use clap::Args;
 use proto::ids::{Digest, PeerId};
 use serde_json::{Value, json};
 
-use super::super::{ConfigFile, Failure, listing::not_one, show, with_store};
-use super::{no_probe, probe_id, progress::Progress, said, several_probes};
+use super::super::{
+    ConfigFile, Failure,
+    listing::not_one,
+    progress::{self, Steps},
+    runtime, show, with_store,
+};
+use super::{no_probe, probe_id, said, several_probes};
 use crate::store::{Loaded, Lookup, ProbeRow, Store, StoreError};
 
 #[derive(Debug, Args)]
@@ -114,22 +119,24 @@ impl Export {
             let source = anyhow!("--out {} is no folder: make it first", folder.display());
             return Err(Failure::Config { source });
         }
-        let progress = Progress::of("writing", probes.len());
         let (mut written, mut there) = (0_usize, 0_usize);
-        for probe in probes {
-            let path = folder.join(file_name(peer, probe));
-            if fs::read(&path).is_ok_and(|bytes| bytes == probe.evidence) {
-                there += 1;
-            } else {
-                write_new(&path, &probe.evidence)?;
-                written += 1;
+        let write = async |steps: &Steps| -> Result<(), Failure> {
+            for probe in probes {
+                let path = folder.join(file_name(peer, probe));
+                if fs::read(&path).is_ok_and(|bytes| bytes == probe.evidence) {
+                    there += 1;
+                } else {
+                    write_new(&path, &probe.evidence)?;
+                    written += 1;
+                }
+                if self.json {
+                    self.tell(&path, probe, "")?;
+                }
+                steps.one_done().await;
             }
-            if self.json {
-                self.tell(&path, probe, "")?;
-            }
-            progress.step();
-        }
-        drop(progress);
+            Ok(())
+        };
+        runtime()?.block_on(progress::counted("writing", probes.len(), write))?;
         if !self.json {
             let again = match there {
                 0 => String::new(),

@@ -12,9 +12,12 @@ use clap::Args;
 use proto::{checked::Signed, claims::Challenge, evidence::Evidence, key::PublicKey};
 
 use super::{
-    super::{Failure, show, with_state},
+    super::{
+        Failure,
+        progress::{self, Steps},
+        runtime, show,
+    },
     judge::{Terms, judge},
-    progress::Progress,
     told,
 };
 use crate::{
@@ -72,15 +75,8 @@ impl Verify {
             demands,
             peer: self.peer.clone(),
         };
-        let found = match &state {
-            Some(state) => with_state(state, async |store| self.judge_all(&terms, Some(store)).await)?,
-            None => {
-                let runtime = tokio::runtime::Builder::new_current_thread().build();
-                let runtime = runtime.map_err(|source| Failure::state("the program's runtime cannot start", source))?;
-                let found = runtime.block_on(self.judge_all(&terms, None));
-                found.map_err(|source| Failure::State { source: source.into() })?
-            }
-        };
+        let found = runtime()?.block_on(self.look(&terms, state.as_deref()));
+        let found = found.map_err(|source| Failure::State { source: source.into() })?;
         if found.rows.is_empty() {
             show::print(&found.text)?;
         } else {
@@ -92,8 +88,23 @@ impl Verify {
         Ok(ExitCode::from(found.code))
     }
 
+    async fn look(&self, terms: &Terms, state: Option<&Path>) -> Result<Found, StoreError> {
+        let Some(state) = state else {
+            return self.judge_all(terms, None).await;
+        };
+        let opened = progress::patiently("opening the state file", Store::open_read_only(state));
+        let store = opened.await?;
+        let found = self.judge_all(terms, Some(&store)).await;
+        store.close().await;
+        found
+    }
+
     async fn judge_all(&self, terms: &Terms, store: Option<&Store>) -> Result<Found, StoreError> {
-        let progress = Progress::of("checking", self.files.len());
+        let judge_each = async |steps: &Steps| self.judge_each(terms, store, steps).await;
+        progress::counted("checking", self.files.len(), judge_each).await
+    }
+
+    async fn judge_each(&self, terms: &Terms, store: Option<&Store>, steps: &Steps) -> Result<Found, StoreError> {
         let mut found = Found::default();
         for path in &self.files {
             let name = show::plain(path);
@@ -118,7 +129,7 @@ impl Verify {
                 }
             };
             found.code = worse(found.code, code);
-            progress.step();
+            steps.one_done().await;
         }
         Ok(found)
     }
