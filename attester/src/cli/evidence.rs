@@ -9,6 +9,7 @@ use super::{Failure, exit::Exit};
 
 mod export;
 mod judge;
+mod revocations;
 mod told;
 mod verify;
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::unreachable, reason = "tests")]
 
 mod check_config;
+mod evidence;
 mod exit_status;
 mod explain;
 mod help;

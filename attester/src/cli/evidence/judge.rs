@@ -5,11 +5,14 @@ use proto::{
     ids::Digest,
 };
 
-use super::{NOT_PROVED, NOT_VERIFIED};
+use super::{
+    NOT_PROVED, NOT_VERIFIED,
+    revocations::{Newest, Revocations},
+};
 use crate::{
     model::{Finding, Reason},
     verify::{
-        Demands, Trust, Verified,
+        Demands, Verified,
         account::{Account, Check, Line},
         audit,
     },
@@ -17,7 +20,7 @@ use crate::{
 
 /// What files are measured by.
 pub(super) struct Terms {
-    pub(super) trust: Trust,
+    pub(super) newest: Newest,
     pub(super) demands: Demands,
     /// The beginning of the thumbprint of the peer that they must be about.
     pub(super) peer: Option<String>,
@@ -28,6 +31,7 @@ pub(super) struct Judged {
     pub(super) bytes: usize,
     pub(super) digest: Digest,
     pub(super) lines: Vec<Line>,
+    pub(super) revocations: Revocations,
     pub(super) judgement: Judgement,
 }
 
@@ -71,7 +75,7 @@ impl Judged {
 /// Judges a file. `nonce_seen` is what the attester's store says, if somebody asked it.
 pub(super) fn judge(bytes: &[u8], terms: &Terms, nonce_seen: Option<bool>) -> Judged {
     let mut account = Account::full();
-    let audited = audit(bytes, &terms.trust, terms.demands, nonce_seen, &mut account);
+    let audited = audit(bytes, terms.newest.trust(), terms.demands, nonce_seen, &mut account);
     let failed = account.failed().map(|(check, _)| check);
     let is_other = |verdict: &Verdict| {
         let subject = verdict.subject.to_string();
@@ -96,6 +100,7 @@ pub(super) fn judge(bytes: &[u8], terms: &Terms, nonce_seen: Option<bool>) -> Ju
         bytes: bytes.len(),
         digest: Digest::of(bytes),
         lines: account.lines(),
+        revocations: terms.newest.about(bytes),
         judgement,
     }
 }

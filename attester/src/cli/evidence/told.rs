@@ -74,6 +74,7 @@ fn facts(judged: &Judged) -> Vec<(&'static str, String)> {
         facts.push(("concluded", show::clock_time(verdict.issued_at.start())));
         let until = show::clock_time(verdict.expires.start());
         facts.push(("standing", format!("{}, until {until}", verdict.standing)));
+        facts.push(("revocations", judged.revocations.told()));
     }
     match &judged.judgement {
         Judgement::Proved(_, proof) => {
@@ -209,6 +210,7 @@ pub(super) fn object(name: &str, judged: &Judged) -> Json {
     };
     let verdict = judged.verdict();
     let proof = judged.proof();
+    let (revocations, as_of) = judged.revocations.word();
     json!({
         "kind": "evidence",
         "file": name,
@@ -223,6 +225,8 @@ pub(super) fn object(name: &str, judged: &Judged) -> Json {
         "standing": verdict.map(|verdict| &verdict.standing),
         "reason": verdict.map(|verdict| &verdict.reason).filter(|reason| !reason.is_empty()),
         "expires": verdict.map(|verdict| show::rfc3339(verdict.expires.start())),
+        "revocations": revocations,
+        "revocations_as_of": as_of.map(|second| show::rfc3339(second.start())),
         "address": proof.map(|proof| proof.identity().address),
         "route": proof.and_then(|proof| proof.routes().keys().next()).map(ToString::to_string),
         "goodput": proof.and_then(Verified::goodput).map(|goodput| goodput.rate),

@@ -18,12 +18,14 @@ use super::{
         runtime, show,
     },
     judge::{Terms, judge},
+    revocations::{Newest, Revocations},
     told,
 };
 use crate::{
     config::Config,
+    keys::KeyFolder,
     store::{Store, StoreError},
-    verify::{Demands, Trust},
+    verify::Demands,
 };
 
 #[derive(Debug, Args)]
@@ -35,7 +37,8 @@ pub(in crate::cli) struct Verify {
     /// The root's public key, as ed25519:… or as the file that holds it (root.pub)
     #[arg(long, value_name = "KEY", value_parser = root_key)]
     root: PublicKey,
-    /// The operator's newest keyset (keyset.cose): what rests on a key that it revokes does not count
+    /// The operator's newest keyset (keyset.cose): what rests on a key that it revokes does not count. Without it, or
+    /// --config, nobody knows what was revoked since a file was made
     #[arg(long, value_name = "FILE")]
     keyset: Option<PathBuf>,
     /// The evidence must be about this peer: its id, its own name or its public key
@@ -44,7 +47,8 @@ pub(in crate::cli) struct Verify {
     /// An attester's state file, in which V6 looks for the nonce in other probes
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     state: Option<PathBuf>,
-    /// An attester's configuration: its state file is looked into, and its goodput demands are taken
+    /// An attester's configuration: its state file is looked into, its goodput demands are taken, and what its keyset
+    /// revokes does not count
     #[arg(long, value_name = "FILE", conflicts_with_all = ["goodput_body", "goodput_floor"])]
     config: Option<PathBuf>,
     /// V7: bodies of this length or longer are measurements, in bytes
@@ -63,27 +67,36 @@ pub(in crate::cli) struct Verify {
 struct Found {
     text: String,
     rows: Vec<told::Row>,
-    unread: Vec<String>,
+    /// For standard error: what cannot be read, and what a line of the table does not say.
+    notes: Vec<String>,
     code: u8,
 }
 
 impl Verify {
     pub(super) fn run(&self) -> Result<ExitCode, Failure> {
-        let (state, demands) = self.state_and_demands()?;
+        let config = self.config.as_deref().map(Config::load).transpose();
+        let config = config.map_err(Failure::config)?;
+        let in_state = config
+            .as_ref()
+            .map(|config| KeyFolder::new(config.keys_folder()).keyset_file());
         let terms = Terms {
-            trust: self.trust()?,
-            demands,
+            newest: Newest::of(self.root, self.keyset.as_deref(), in_state.as_deref())?,
+            demands: self.demands(config.as_ref()),
             peer: self.peer.clone(),
         };
+        let state = config.map(|config| config.state_file()).or_else(|| self.state.clone());
         let found = runtime()?.block_on(self.look(&terms, state.as_deref()));
         let found = found.map_err(|source| Failure::State { source: source.into() })?;
         if found.rows.is_empty() {
             show::print(&found.text)?;
         } else {
             show::print(&told::in_short(found.rows))?;
+            if !terms.newest.is_known() {
+                eprintln!("attester: revocations: {}", Revocations::Unknown.told());
+            }
         }
-        for unread in &found.unread {
-            eprintln!("attester: {unread}");
+        for note in &found.notes {
+            eprintln!("attester: {note}");
         }
         Ok(ExitCode::from(found.code))
     }
@@ -117,6 +130,12 @@ impl Verify {
                         (false, 1) => found.text += &told::at_length(&name, &judged),
                         (false, _) => found.rows.push(told::row(&name, &judged)),
                     }
+                    if let Revocations::Older(..) = judged.revocations
+                        && !self.json
+                    {
+                        let told = judged.revocations.told();
+                        found.notes.push(format!("{name}: revocations: {told}"));
+                    }
                     judged.code()
                 }
                 Err(error) => {
@@ -124,7 +143,7 @@ impl Verify {
                     if self.json {
                         found.text += &show::lines(&[told::unreadable(&name, &why)]);
                     }
-                    found.unread.push(format!("{name} {why}"));
+                    found.notes.push(format!("{name} {why}"));
                     UNREADABLE
                 }
             };
@@ -134,30 +153,15 @@ impl Verify {
         Ok(found)
     }
 
-    fn trust(&self) -> Result<Trust, Failure> {
-        let Some(path) = &self.keyset else {
-            return Ok(Trust::of_root(self.root));
-        };
-        let name = show::plain(path);
-        let bytes = read(path).map_err(|error| Failure::State {
-            source: anyhow!("the keyset {name} {error:#}"),
-        })?;
-        Trust::with_keyset(self.root, &bytes)
-            .with_context(|| format!("{name} is no keyset of this root"))
-            .map_err(|source| Failure::State { source })
-    }
-
-    fn state_and_demands(&self) -> Result<(Option<PathBuf>, Demands), Failure> {
-        let flags = Demands {
-            goodput_body: self.goodput_body,
-            goodput_floor: self.goodput_floor,
-            ..Demands::default()
-        };
-        let Some(path) = &self.config else {
-            return Ok((self.state.clone(), flags));
-        };
-        let config = Config::load(path).map_err(Failure::config)?;
-        Ok((Some(config.state_file()), crate::app::policy(&config).demands))
+    fn demands(&self, config: Option<&Config>) -> Demands {
+        match config {
+            Some(config) => crate::app::policy(config).demands,
+            None => Demands {
+                goodput_body: self.goodput_body,
+                goodput_floor: self.goodput_floor,
+                ..Demands::default()
+            },
+        }
     }
 }
 
@@ -179,7 +183,7 @@ async fn nonce_seen(store: Option<&Store>, bytes: &[u8]) -> Result<Option<bool>,
 }
 
 /// Reads a file, one byte more than evidence can have at most: what is longer is refused without being read.
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let most = Evidence::MAX_BYTES as u64 + 1;
     let mut bytes = Vec::new();
     if path == Path::new("-") {
@@ -250,6 +254,8 @@ Of several files the worst decides: 5, then 3, then 4.
 
 With --json, an object a file: kind (\"evidence\"), file, result (\"proved\", \"authentic\", \"invalid\", \
 \"unreadable\"), why, bytes, sha256; of the signed verdict (null where it does not verify) peer, probe, \
-at, outcome, standing, reason, expires; of the proof (null without one) address, route, goodput; and \
-checks, each with check, result (\"held\", \"failed\", \"taken\", \"left-out\", \"not-reached\"), reason, \
-detail and compared: what, found, relation, must, held.";
+at, outcome, standing, reason, expires; revocations (\"known\", \"unknown\" without a newer keyset, \
+\"older\" when the one that was looked at is older than the file's own) and revocations_as_of, its time; \
+of the proof (null without one) address, route, goodput; and checks, each with check, result (\"held\", \
+\"failed\", \"taken\", \"left-out\", \"not-reached\"), reason, detail and compared: what, found, \
+relation, must, held.";
