@@ -1,8 +1,15 @@
 //! `attester explain`.
 
+use attester::store::ProbeRow;
+use data_encoding::HEXLOWER;
+use proto::{claims::EvidenceKind, evidence::Evidence};
+use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
-use crate::stored::{peer, prepared};
+use crate::{
+    evidence::Golden,
+    stored::{peer, prepared, probe},
+};
 
 #[test]
 fn a_peer_is_explained() {
@@ -143,4 +150,83 @@ fn what_is_no_probe_id_is_a_mistake_wherever_it_is_typed() {
             ran.err
         );
     }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    HEXLOWER.encode(digest(&SHA256, bytes).as_ref())
+}
+
+/// The digests are those of the claims that were signed, in a text for people and for programs.
+#[test]
+fn digests_are_those_of_what_was_signed() {
+    let (place, good, _) = prepared();
+    let golden = Golden::named("proved");
+    let evidence = Evidence::decode(&golden.file).unwrap();
+    let claims: Vec<(&str, &[u8])> = EvidenceKind::ALL
+        .iter()
+        .map(|kind| (kind.as_str(), evidence.claim(*kind).unwrap()))
+        .collect();
+    assert_eq!(claims.len(), 7);
+    let verdict = &evidence.verdict.as_ref().unwrap().0;
+    let row = ProbeRow {
+        evidence: golden.file.clone(),
+        ..probe(&good, 9)
+    };
+    place.fill(async |store| {
+        store.record_verdict(&good, &row).await.unwrap();
+    });
+    let (file, of_verdict) = (sha256(&golden.file), sha256(verdict));
+    let summary = format!("evidence {} bytes, SHA-256 {file}", golden.file.len());
+    let told = place.run(&["explain", good.id.as_str()]).out;
+    assert!(told.contains(&summary), "{summary} in\n{told}");
+
+    let told = place.run(&["explain", good.id.as_str(), "--probe", "09"]).out;
+    let flat = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    let rows = claims
+        .iter()
+        .map(|(name, claim)| format!(" {name} {} yes ", sha256(claim)));
+    // A verdict does not list itself.
+    for row in rows.chain([format!(" verdict {of_verdict} - "), format!(" {summary} ")]) {
+        assert!(flat.contains(&row), "{row} in\n{told}");
+    }
+
+    let (_, objects) = place.json(&["explain", good.id.as_str(), "--probe", "09"]);
+    let object = &objects[0];
+    assert_eq!(
+        (&object["evidence_sha256"], &object["evidence_bytes"]),
+        (&file.into(), &golden.file.len().into())
+    );
+    let mut expected: serde_json::Map<String, Value> = claims
+        .iter()
+        .map(|(name, claim)| ((*name).to_owned(), sha256(claim).into()))
+        .collect();
+    expected.insert("verdict".to_owned(), of_verdict.into());
+    assert_eq!(object["claims_sha256"], Value::Object(expected));
+}
+
+/// A receipt that was changed after the verdict is not the one that the verdict lists.
+#[test]
+fn a_claim_that_the_verdict_does_not_list_is_told_as_such() {
+    let (place, good, _) = prepared();
+    let golden = Golden::named("proved");
+    let mut evidence = Evidence::decode(&golden.file).unwrap();
+    evidence.statement = None;
+    let last = evidence.receipt.as_mut().unwrap().0.last_mut().unwrap();
+    *last ^= 1;
+    let row = ProbeRow {
+        evidence: evidence.encode().unwrap(),
+        ..probe(&good, 9)
+    };
+    place.fill(async |store| {
+        store.record_verdict(&good, &row).await.unwrap();
+    });
+    let told = place.run(&["explain", good.id.as_str(), "--probe", "09"]).out;
+    let flat = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    let changed = sha256(&evidence.receipt.as_ref().unwrap().0);
+    for row in [format!(" receipt {changed} - "), " statement not there - ".to_owned()] {
+        assert!(flat.contains(&row), "{row} in\n{told}");
+    }
+    let (_, objects) = place.json(&["explain", good.id.as_str(), "--probe", "09"]);
+    assert_eq!(objects[0]["claims_sha256"]["receipt"], changed.as_str());
+    assert_eq!(objects[0]["claims_sha256"]["statement"], Value::Null);
 }
