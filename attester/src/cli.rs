@@ -101,7 +101,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("attester: {failure}");
+            show::say(&failure.to_string());
             failure.code()
         }
     }

@@ -6,6 +6,7 @@ use proto::{
     claims::{Path, Phase, Protocol, Protocols, Registration},
     ids::{PeerId, Pin},
     key::{KeyError, PublicKey},
+    text::is_plain,
 };
 
 pub(crate) mod place;
@@ -118,9 +119,10 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding; `detail` is cut at 160 characters and stripped of control characters.
+    /// A finding; `detail` is cut at 160 characters and freed of characters that are not plain
+    /// ([`is_plain`]).
     pub fn new(reason: Reason, detail: impl AsRef<str>) -> Self {
-        let plain = |character: char| if character.is_control() { ' ' } else { character };
+        let plain = |character: char| if is_plain(character) { character } else { ' ' };
         Self {
             reason,
             detail: detail
@@ -165,3 +167,19 @@ impl fmt::Display for Finding {
 }
 
 const MAX_DETAIL: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_words_are_bounded_and_plain() {
+        let finding = Finding::new(Reason::AckRefused, "\u{202e}344 trop\u{1b}[2J\r\nno\u{200b}t\u{feff}");
+        assert_eq!(finding.detail(), "344 trop [2J  no t");
+        for told in [finding.remedy(), finding.to_string()] {
+            assert!(told.chars().all(is_plain), "{told:?}");
+        }
+        let long = Finding::new(Reason::AckRefused, "é".repeat(1000));
+        assert_eq!(long.detail().chars().count(), MAX_DETAIL);
+    }
+}

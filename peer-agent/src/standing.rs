@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use proto::{ids::PeerId, time::Timestamp};
+use proto::{ids::PeerId, text::is_plain, time::Timestamp};
 
 use crate::config::Endpoint;
 
@@ -117,10 +117,10 @@ impl Standing {
     }
 }
 
-/// Text of a stranger as it may be shown: without control characters, cut at `most` bytes.
+/// Text of a stranger as it may be shown: of plain characters alone, cut at `most` bytes.
 pub(crate) fn plain(text: &str, most: usize) -> String {
     let mut plain = String::new();
-    for character in text.chars().filter(|character| !character.is_control()) {
+    for character in text.chars().filter(|character| is_plain(*character)) {
         if plain.len() + character.len_utf8() > most {
             break;
         }
@@ -137,5 +137,9 @@ mod tests {
     fn a_strangers_text_is_bounded_and_printable() {
         assert_eq!(plain("a\u{1b}[2Jb\r\n", 64), "a[2Jb");
         assert_eq!(plain("ééé", 5), "éé");
+        assert_eq!(
+            plain("use \u{202e}344\u{2069} \u{200b}trop\u{feff}", 64),
+            "use 344 trop"
+        );
     }
 }

@@ -99,7 +99,8 @@ impl<'de> Deserialize<'de> for KeyBytes {
     }
 }
 
-/// Checks a free text: bounded and printable, since it ends up in logs and listings.
+/// Checks a free text: bounded and printable, since it ends up in logs and listings. What of it is shown there is decided
+/// there ([`crate::text`]).
 pub(crate) fn is_plain_text(text: &str, most: usize) -> bool {
     text.len() <= most && !text.chars().any(char::is_control)
 }

@@ -12,6 +12,7 @@ pub mod fuzzing;
 pub mod ids;
 pub mod key;
 pub mod probe;
+pub mod text;
 pub mod time;
 pub mod tunnel;
 pub mod version;

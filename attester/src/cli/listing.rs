@@ -100,7 +100,7 @@ pub(super) fn rejection_object(rejection: &RejectionRow) -> Value {
 /// Tells of rows that could not be read, beside the listing.
 pub(super) fn warn_of(bad: &[BadRow]) {
     for row in bad {
-        eprintln!("attester: {row}");
+        show::say(&row.to_string());
     }
 }
 

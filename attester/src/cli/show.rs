@@ -1,19 +1,27 @@
 //! How things look: tables, JSON lines, times.
 
 use std::{
+    fmt::Write as _,
     io::{self, Write},
     time::Duration,
 };
 
 use comfy_table::{Table, presets};
 use console::{Style, measure_text_width};
-use proto::time::Timestamp;
+use proto::{
+    text::{is_deceptive, is_plain},
+    time::Timestamp,
+};
 
 use super::Failure;
 use crate::telemetry;
 
 /// Writes to standard output. A reader that has gone away (`| head`) is no failure.
+///
+/// Much of it was written by peers and other strangers, some of it long ago and into files: none of it turns the direction of
+/// a line or hides a part of it.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let text = honest(text);
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(error)),
@@ -21,9 +29,31 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Objects, one a line.
+/// Says something about the work to standard error.
+pub(super) fn say(text: &str) {
+    eprintln!("attester: {}", honest(text));
+}
+
+fn honest(text: &str) -> String {
+    text.chars().filter(|letter| !is_deceptive(*letter)).collect()
+}
+
+/// Objects, one a line. What a terminal might obey or be deceived by is escaped, so that programs read what was written.
 pub(super) fn lines(objects: &[serde_json::Value]) -> String {
-    objects.iter().map(|object| format!("{object}\n")).collect()
+    let mut lines = String::new();
+    for object in objects {
+        for letter in object.to_string().chars() {
+            if is_plain(letter) {
+                lines.push(letter);
+            } else {
+                // Only in texts: everything else in JSON is ASCII, and its control characters are escaped already. All are in
+                // the first plane. Writing to a string does not fail.
+                let _ = write!(lines, "\\u{:04x}", u32::from(letter));
+            }
+        }
+        lines.push('\n');
+    }
+    lines
 }
 
 /// A plain table. Each row comes with the standing or outcome that gives it its colour, on a terminal.
@@ -104,7 +134,7 @@ pub(super) fn wrapped(words: &[String], width: usize) -> Vec<String> {
 pub(super) fn plain(name: &std::path::Path) -> String {
     let name = name.display().to_string();
     name.chars()
-        .map(|letter| if letter.is_control() { '?' } else { letter })
+        .map(|letter| if is_plain(letter) { letter } else { '?' })
         .collect()
 }
 
@@ -241,6 +271,20 @@ mod tests {
             [of(0), of(59), of(252), of(7260), of(183_600)],
             ["0s", "59s", "4m 12s", "2h 1m", "2d 3h"]
         );
+    }
+
+    #[test]
+    fn what_deceives_is_left_out_for_people_and_escaped_for_programs() {
+        let text = "port \u{202e}344\u{200b}\u{2066}\u{feff}";
+        assert_eq!(honest(text), "port 344");
+        let object = serde_json::json!({ "detail": format!("{text}\u{9b}\u{1b}\u{7f}é") });
+        let line = lines(std::slice::from_ref(&object));
+        assert_eq!(
+            line,
+            "{\"detail\":\"port \\u202e344\\u200b\\u2066\\ufeff\\u009b\\u001b\\u007fé\"}\n"
+        );
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).ok(), Some(object));
+        assert_eq!(plain(std::path::Path::new("a\u{202e}b\u{1b}c")), "a?b?c");
     }
 
     #[test]

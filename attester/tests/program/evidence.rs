@@ -45,7 +45,7 @@ impl Golden {
         }
     }
 
-    fn root(&self) -> String {
+    pub(crate) fn root(&self) -> String {
         self.root.public().to_string()
     }
 

@@ -14,4 +14,5 @@ mod listing;
 mod place;
 mod service;
 mod stored;
+mod strangers;
 mod terminal;

@@ -4,7 +4,7 @@ use std::{error::Error, io};
 
 use proto::{ClaimError, time::Seconds, version};
 
-use crate::config::Endpoint;
+use crate::{config::Endpoint, standing::plain};
 
 /// The operation that failed. Every one ends the session; the agent tries again.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +111,8 @@ impl SessionError {
         let mut text = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
-            text = format!("{text}: {error}");
+            // It may quote what the attester sent.
+            text = format!("{text}: {}", plain(&error.to_string(), 512));
             cause = error.source();
         }
         match self.advice() {
@@ -157,6 +158,21 @@ mod tests {
             "{remedy}"
         );
         assert_eq!(SessionError::Ended.remedy(), "the attester ended the session");
+    }
+
+    #[test]
+    fn a_remedy_quotes_the_attester_plainly_and_not_at_any_length() {
+        let detail = format!("unknown variant `use \u{202e}344\u{1b}[2J`{}", "x".repeat(4000));
+        let refused = SessionError::Verdict(ClaimError::Shape {
+            claim: "verdict",
+            detail,
+        });
+        let remedy = refused.remedy();
+        assert!(remedy.contains("unknown variant `use 344[2J`"), "{remedy}");
+        assert!(
+            remedy.len() < 1000 && remedy.chars().all(proto::text::is_plain),
+            "{remedy}"
+        );
     }
 
     #[test]

@@ -368,8 +368,8 @@ impl Established {
         }
         let conclusion = Conclusion {
             state: State::of_verdict(&verdict.standing),
-            reason: Some(verdict.reason).filter(|reason| !reason.is_empty()),
-            remedy: Some(verdict.remedy).filter(|remedy| !remedy.is_empty()),
+            reason: Some(plain(&verdict.reason, 64)).filter(|reason| !reason.is_empty()),
+            remedy: Some(plain(&verdict.remedy, 512)).filter(|remedy| !remedy.is_empty()),
             issued_at: verdict.issued_at,
             expires: verdict.expires,
         };

@@ -1,6 +1,7 @@
 //! Bodies: an incremental decoder that is right at every split point, and the chunk encoder.
 
 use super::{Framing, MAX_ERROR_TEXT};
+use crate::text::is_plain;
 
 /// Decodes one body from slices of any size.
 ///
@@ -120,8 +121,8 @@ impl BodyReader {
     }
 }
 
-/// Collects the body of an error response as text that is safe to show: at most [`MAX_ERROR_TEXT`] bytes, lossy, without
-/// control characters. Real servers append binary garbage to some of theirs.
+/// Collects the body of an error response as text that is safe to show: at most [`MAX_ERROR_TEXT`] bytes, lossy, of plain
+/// characters ([`is_plain`]). Real servers append binary garbage to some of theirs.
 #[derive(Clone, Debug)]
 pub struct ErrorBody {
     reader: BodyReader,
@@ -159,7 +160,7 @@ impl ErrorBody {
     /// The text so far.
     pub fn text(&self) -> String {
         let lossy = String::from_utf8_lossy(&self.kept);
-        let clean: String = lossy.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let clean: String = lossy.chars().map(|c| if is_plain(c) { c } else { ' ' }).collect();
         clean.trim().to_owned()
     }
 }

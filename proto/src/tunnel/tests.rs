@@ -339,6 +339,9 @@ fn error_texts_are_bounded_and_clean() {
     let mut body = ErrorBody::new(Framing::UntilClose);
     assert!(!body.push(b"port not allowed\x00\x01\xff\x02\r\n"));
     assert_eq!(body.text(), "port not allowed  \u{fffd}");
+    let mut turned = ErrorBody::new(Framing::UntilClose);
+    turned.push("port \u{202e}344\u{200b} not allowed".as_bytes());
+    assert_eq!(turned.text(), "port  344  not allowed");
     assert!(body.push(&[b'x'; 4 * MAX_ERROR_TEXT]));
     assert!(body.text().len() <= MAX_ERROR_TEXT + 8);
     let mut broken = ErrorBody::new(Framing::Chunked);

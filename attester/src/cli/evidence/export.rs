@@ -96,7 +96,7 @@ impl Export {
     /// The probes that have evidence; one of them, unless all were asked for.
     fn chosen(&self, peer: &PeerId, found: Loaded<ProbeRow>) -> Result<Vec<ProbeRow>, Failure> {
         for bad in &found.bad {
-            eprintln!("attester: {bad}");
+            show::say(&bad.to_string());
         }
         let rows = found.rows;
         match (&self.probe, rows.as_slice()) {

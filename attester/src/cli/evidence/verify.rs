@@ -92,11 +92,11 @@ impl Verify {
         } else {
             show::print(&told::in_short(found.rows))?;
             if !terms.newest.is_known() {
-                eprintln!("attester: revocations: {}", Revocations::Unknown.told());
+                show::say(&format!("revocations: {}", Revocations::Unknown.told()));
             }
         }
         for note in &found.notes {
-            eprintln!("attester: {note}");
+            show::say(note);
         }
         Ok(ExitCode::from(found.code))
     }

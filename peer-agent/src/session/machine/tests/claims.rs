@@ -95,6 +95,13 @@ fn a_verdict_tells_the_host_and_only_its_own_counts() {
     assert_eq!(conclusion.reason.as_deref(), Some("tls-pin"));
     assert_eq!(conclusion.remedy.as_deref(), Some("tls-pin: forward the port"));
     assert_eq!(conclusion.expires, after(300));
+    let turned = Verdict {
+        remedy: "use port \u{202e}344\u{2069}".to_owned(),
+        ..failed.clone()
+    };
+    let (_, effects) = send(at_registered(), message(&turned, &attester())).unwrap();
+    assert!(matches!(&effects[..], [Effect::Verdict(conclusion)]
+        if conclusion.remedy.as_deref() == Some("use port 344")));
     let later = samples::verdict(Outcome::Proved, "", "canonised");
     let (_, effects) = send(at_registered(), message(&later, &attester())).unwrap();
     assert!(
