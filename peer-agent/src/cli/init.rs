@@ -87,7 +87,7 @@ fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// The file's text. What was not given is written as a comment, which `run` then asks for.
-fn template(args: &Init, state: &Path) -> String {
+pub(super) fn template(args: &Init, state: &Path) -> String {
     let attesters: Vec<_> = args.attester.iter().map(ToString::to_string).collect();
     let attesters = setting(
         "attesters",

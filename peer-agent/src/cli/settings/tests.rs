@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    super::{Init, init::template},
+    *,
+};
 
 const GOOD: &str = r#"# A comment.
 [agent]
@@ -102,9 +105,80 @@ fn every_mistake_is_told_with_its_line_its_key_and_what_would_be_right() {
     );
 }
 
-/// The file that `init` writes, and the good text: each key, one slip at a time.
-fn samples() -> Vec<String> {
-    vec![GOOD.to_owned(), EVERYTHING.to_owned()]
+/// What `init` writes when everything, a trial on one machine, and nothing is said; and the texts above and below.
+fn samples() -> Vec<(&'static str, String)> {
+    let root = "ed25519:rkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7toseadnapn5oa";
+    let nothing = Init {
+        state: ".".into(),
+        attester: Vec::new(),
+        root: None,
+        address: None,
+        config: None,
+    };
+    let at = |address: &str| Init {
+        attester: vec![
+            "attester.example:7443".parse().unwrap(),
+            "[2001:db8::7]:7443".parse().unwrap(),
+        ],
+        root: Some(root.parse().unwrap()),
+        address: Some(address.parse().unwrap()),
+        state: ".".into(),
+        config: None,
+    };
+    vec![
+        ("init", template(&at("203.0.113.7:443"), Path::new(""))),
+        (
+            "init on loopback",
+            template(&at("127.77.1.1:8443"), Path::new("/etc/peer")),
+        ),
+        ("init with nothing", template(&nothing, Path::new(""))),
+        ("the good text", GOOD.to_owned()),
+        ("every key", EVERYTHING.to_owned()),
+    ]
+}
+
+/// A key as a sample sets it, or shows it in a comment.
+struct Shown {
+    section: String,
+    key: String,
+    value: String,
+    /// From 0.
+    index: usize,
+    is_comment: bool,
+}
+
+impl Shown {
+    fn full(&self) -> String {
+        format!("{}.{}", self.section, self.key)
+    }
+}
+
+fn shown(text: &str) -> Vec<Shown> {
+    let mut section = "";
+    let mut keys = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((key, value)) = line.trim_start_matches("# ").split_once(" = ")
+            // Prose may have an equals sign too; keys have no spaces.
+            && !key.contains(' ')
+        {
+            keys.push(Shown {
+                section: section.to_owned(),
+                key: key.to_owned(),
+                value: value.to_owned(),
+                index,
+                is_comment: line.starts_with('#'),
+            });
+        }
+    }
+    keys
+}
+
+fn replaced(text: &str, index: usize, with: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines[index] = with;
+    lines.join("\n")
 }
 
 /// Every key that can be set.
@@ -141,28 +215,53 @@ drain = 5
 "#;
 
 #[test]
-fn a_slip_in_any_key_is_told_with_its_line() {
-    for text in samples() {
-        parse(&text).unwrap();
-        let mut section = "";
-        for (index, line) in text.lines().enumerate() {
-            if let Some(name) = line.strip_prefix('[') {
-                section = name.trim_end_matches(']');
+fn samples_can_be_used_as_they_are_and_with_what_their_comments_show() {
+    for (name, text) in samples() {
+        let keys = shown(&text);
+        let required = ["agent.attesters", "agent.root", "agent.address"];
+        let missing: Vec<&str> = parse(&text)
+            .err()
+            .unwrap_or_default()
+            .iter()
+            .map(|problem| required.into_iter().find(|key| *key == problem.key).unwrap())
+            .collect();
+        assert_eq!(missing.len(), if name == "init with nothing" { 3 } else { 0 }, "{name}");
+        if name.starts_with("init") {
+            let commented: Vec<String> = keys.iter().filter(|key| key.is_comment).map(Shown::full).collect();
+            for key in ["agent.bind", "give.token", "give.ports", "give.rate", "give.bind"] {
+                assert!(commented.iter().any(|full| full == key), "{name} shows no {key}");
             }
-            let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else {
-                continue;
-            };
+        }
+        for key in keys.iter().filter(|key| key.is_comment) {
+            let with = replaced(&text, key.index, &format!("{} = {}", key.key, key.value));
+            let found = parse(&with).err().unwrap_or_default();
+            let own = found.iter().find(|problem| problem.line == key.index + 1);
+            match key.value.contains('…') {
+                // Nobody's key or token: whoever forgets to put in his own is told.
+                true => assert_eq!(own.map(|own| &own.key), Some(&key.full()), "{name}: {found:?}"),
+                false => assert_eq!(own, None, "{name}: {}", key.full()),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_slip_in_any_sample_is_told_with_its_key_and_line() {
+    for (name, text) in samples() {
+        for Shown {
+            section,
+            key,
+            value,
+            index,
+            ..
+        } in shown(&text)
+        {
             let full = format!("{section}.{key}");
-            let found = |with: &str| {
-                let mut lines: Vec<&str> = text.lines().collect();
-                lines[index] = with;
-                parse(&lines.join("\n")).map(drop).unwrap_err()
-            };
             let one = |with: &str, key: &str, line: usize| -> String {
-                let problems = found(with);
+                let problems = parse(&replaced(&text, index, with)).map(drop).unwrap_err();
                 let own: Vec<&Problem> = problems.iter().filter(|problem| problem.line == line).collect();
-                assert_eq!(own.len(), 1, "{with}: {problems:?}");
-                assert_eq!(own[0].key, key, "{with}");
+                assert_eq!(own.len(), 1, "{name}: {with}: {problems:?}");
+                assert_eq!(own[0].key, key, "{name}: {with}");
                 own[0].what.clone()
             };
             for wrong in ["{ x = 1 }", "1979-05-27", "[[]]"] {
