@@ -1,6 +1,6 @@
 //! The stand-alone program's command line: help, manual, completions, exit status, colour, and the look at its configuration.
 #![cfg(all(feature = "give", unix))]
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{
     fs::{self, File},
@@ -129,11 +129,6 @@ fn completions_and_manual_know_every_command() {
         assert_eq!(script.code, 0, "{}", script.err);
         assert!(names.iter().all(|name| script.out.contains(name.as_str())), "{shell}");
     }
-    let script = run(&folder, &["completions", "bash"]).out;
-    let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
-    bash.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    assert!(bash.wait().unwrap().success());
-
     assert_eq!(run(&folder, &["man", "--out", "man1"]).code, 0);
     for (path, _) in pages(&[]) {
         let words: Vec<&str> = ["peer-agent"]
@@ -153,6 +148,38 @@ fn completions_and_manual_know_every_command() {
             "{name}"
         );
     }
+}
+
+/// Has a shell read, and not run, the script for it.
+fn takes_its_completions(shell: &str) {
+    let script = run(&tempfile::tempdir().unwrap(), &["completions", shell]).out;
+    let mut checking = Command::new(shell)
+        .arg("-n")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{shell}: {error}"));
+    checking.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let checked = checking.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && said.is_empty(), "{shell}: {said}");
+}
+
+#[test]
+fn bash_takes_its_completions() {
+    takes_its_completions("bash");
+}
+
+#[test]
+#[ignore = "needs zsh, which tests/setup.sh installs"]
+fn zsh_takes_its_completions() {
+    takes_its_completions("zsh");
+}
+
+#[test]
+#[ignore = "needs fish, which tests/setup.sh installs"]
+fn fish_takes_its_completions() {
+    takes_its_completions("fish");
 }
 
 /// The rows of the table in `--help`: status, who must act, why.
