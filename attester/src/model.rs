@@ -6,7 +6,7 @@ use proto::{
     claims::{Path, Phase, Protocol, Protocols, Registration},
     ids::{PeerId, Pin},
     key::{KeyError, PublicKey},
-    text::is_plain,
+    text::is_deceptive,
 };
 
 pub(crate) mod place;
@@ -119,15 +119,16 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding; `detail` is cut at 160 characters and freed of characters that are not plain
-    /// ([`is_plain`]).
+    /// A finding; `detail` is cut at 160 characters and stripped of control characters and
+    /// of deceptive ones ([`is_deceptive`]).
     pub fn new(reason: Reason, detail: impl AsRef<str>) -> Self {
-        let plain = |character: char| if is_plain(character) { character } else { ' ' };
+        let plain = |character: char| if character.is_control() { ' ' } else { character };
         Self {
             reason,
             detail: detail
                 .as_ref()
                 .chars()
+                .filter(|character| !is_deceptive(*character))
                 .map(plain)
                 .take(MAX_DETAIL)
                 .collect::<String>()
@@ -175,9 +176,9 @@ mod tests {
     #[test]
     fn a_strangers_words_are_bounded_and_plain() {
         let finding = Finding::new(Reason::AckRefused, "\u{202e}344 trop\u{1b}[2J\r\nno\u{200b}t\u{feff}");
-        assert_eq!(finding.detail(), "344 trop [2J  no t");
+        assert_eq!(finding.detail(), "344 trop [2J  not");
         for told in [finding.remedy(), finding.to_string()] {
-            assert!(told.chars().all(is_plain), "{told:?}");
+            assert!(told.chars().all(proto::text::is_plain), "{told:?}");
         }
         let long = Finding::new(Reason::AckRefused, "é".repeat(1000));
         assert_eq!(long.detail().chars().count(), MAX_DETAIL);

@@ -12,11 +12,12 @@ use proto::{
     text::is_plain,
     time::Timestamp,
 };
+use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
 use crate::{
     evidence::Golden,
     place::{Place, Ran},
-    stored::{peer, prepared, probe},
+    stored::{prepared, probe},
 };
 
 /// Reads "port 443" with the digits turned round; and what nobody sees.
@@ -33,15 +34,30 @@ fn is_clean(ran: &Ran) {
     }
 }
 
-/// Rows of an older program, which stripped less.
+/// Puts the words into every row, as an older program wrote them, which stripped less.
+fn spoil(place: &Place) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(async {
+        let options = SqliteConnectOptions::new().filename(place.path("state/attester.db"));
+        let mut state = options.connect().await.unwrap();
+        for sql in [
+            "UPDATE peers SET detail = ?",
+            "UPDATE probes SET detail = ?",
+            "UPDATE rejections SET detail = ?",
+        ] {
+            let changed = sqlx::query(sql).bind(TURNED).execute(&mut state).await.unwrap();
+            assert!(changed.rows_affected() > 0, "{sql}");
+        }
+        state.close().await.unwrap();
+    });
+}
+
 #[test]
 fn stored_words_are_shown_plainly() {
-    let (place, good, mut bad) = prepared();
-    bad.detail = TURNED.to_owned();
+    let (place, good, bad) = prepared();
     let failed = ProbeRow {
         outcome: Outcome::Failed,
         reason: Some(Reason::AckRefused),
-        detail: TURNED.to_owned(),
         ..probe(&bad, 9)
     };
     let rejected = RejectionRow {
@@ -49,12 +65,13 @@ fn stored_words_are_shown_plainly() {
         source: "198.51.100.77".parse().unwrap(),
         peer: None,
         reason: Reason::PortRefused,
-        detail: TURNED.to_owned(),
+        detail: String::new(),
     };
     place.fill(async |store| {
         store.record_verdict(&bad, &failed).await.unwrap();
         store.record_rejection(&rejected).await.unwrap();
     });
+    spoil(&place);
     for arguments in [
         &["peers"][..],
         &["rejections"],
@@ -81,7 +98,6 @@ fn stored_words_are_shown_plainly() {
     assert_eq!(place.run(&["explain", TURNED]).code, 1);
     is_clean(&place.run(&["explain", TURNED]));
     is_clean(&place.run(&["explain", good.id.as_str(), "--probe", TURNED]));
-    assert_eq!(place.run(&["peers"]).out.matches(peer(2, "").id.as_str()).count(), 1);
 }
 
 /// Files come from anywhere: their names, what a root that somebody trusts let sign, and what cannot even be read.
