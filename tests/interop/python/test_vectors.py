@@ -1,24 +1,57 @@
-"""Reads proto/vectors as another implementation would: an independent COSE library, CBOR codec, CDDL validator and HTTP client.
+"""Reads proto/vectors as another implementation would: an independent COSE library, CBOR codec and CDDL validator, from the text.
 
-    python -m unittest test_vectors        (beside claims.py and verify_evidence.py, with the packages of requirements.txt)
+    python -m unittest test_vectors     (beside verify_evidence.py and tunnel.py, with the packages of requirements.txt)
+
+At its end it says how many vectors it looked at, and fails if there is one, or a whole file, that it did not.
 """
-import base64, http.client, io, json, unittest
+import base64, binascii, json, re, sys, unittest
 from pathlib import Path
 
 from cddl_verifier.cbor import CBORTag, encode
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cwt import COSE, COSEKey
+from cwt import COSE, COSEKey, CWTError
 
-from claims import CDDL, SECOND, Refused, good_key, holds_at, listed, opened, sha256, thumbprint
-from verify_evidence import base64url, summary
+import tunnel
+from verify_evidence import (
+    CDDL, RULES, SECOND, ascending, base64url, from_base32, good_key, holds_at, listed, opened, sha256, summary, thumbprint)
 
 VECTORS = Path(__file__).parents[3] / "proto" / "vectors"
 ROLES = {"welcome": "attester", "announcement": "attester", "challenge": "attester", "verdict": "attester",
          "statement": "origin", "observation": "prober"}
+# The claims that are in no evidence.
+RULES |= {
+    "welcome": lambda c: ascending(c[-65539]),
+    "succession": lambda c: [c[1], c[2]] == [thumbprint(sha256(c[key])) for key in (-65537, -65538)] and c[1] != c[2]
+    and good_key(c[-65537]) and good_key(c[-65538]) and c[4] - c[5] <= 120 * 86400,
+}
+REFUSED = (ValueError, CWTError)
+LOOKED = set()
 
 
 def load(name):
     return json.loads((VECTORS / name).read_text())
+
+
+def every_vector():
+    """All that there are: the file, the list in it, and the name; of a file without a list, the file."""
+    for file in VECTORS.glob("*.json"):
+        lists = {part: vectors for part, vectors in load(file.name).items() if type(vectors) is list}
+        names = [(file.name, part, vector["name"]) for part, vectors in lists.items() for vector in vectors]
+        yield from names or [(file.name, "", "")]
+
+
+def look(name, part):
+    """The vectors of a list. One counts as looked at when whoever looks takes the next."""
+    for vector in load(name)[part]:
+        yield vector
+        LOOKED.add((name, part, vector["name"]))
+
+
+def tearDownModule():
+    missed = sorted(set(every_vector()) - LOOKED)
+    if missed:
+        raise AssertionError(f"{len(missed)} vectors were not looked at: {missed[:20]}")
+    print(f"looked at {len(LOOKED)} vectors in {len({name for name, _, _ in LOOKED})} files", file=sys.stderr)
 
 
 def item(value):
@@ -34,7 +67,7 @@ def item(value):
 
 class Keys(unittest.TestCase):
     def test_names_follow_from_seeds(self):
-        for key in load("keys.json")["keys"]:
+        for key in look("keys.json", "keys"):
             public = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(key["seed"])).public_key().public_bytes_raw()
             self.assertEqual(public.hex(), key["public"])
             self.assertEqual(sha256(public).hex(), key["key_id"])
@@ -42,11 +75,25 @@ class Keys(unittest.TestCase):
             self.assertEqual("ed25519:" + thumbprint(public), key["text"])
             self.assertEqual(key["thumbprint"][:26], key["peer_id"])
             self.assertTrue(key["own_name"].startswith(f"peer-{key['peer_id']}."))
-            self.assertTrue(good_key(public))
+            self.assertEqual(self.read(key["text"]), public)
 
     def test_weak_keys_are_refused(self):
-        for key in load("keys.json")["refused"]:
+        for key in look("keys.json", "refused"):
             self.assertFalse(good_key(bytes.fromhex(key["public"])), key["name"])
+            self.assertIn(key["error"], ("weak-key", "not-a-point"))
+
+    def test_texts_have_one_spelling(self):
+        for key in look("keys.json", "refused_texts"):
+            with self.assertRaisesRegex(ValueError, f"^{key['error']}$", msg=key["name"]):
+                self.read(key["text"])
+
+    def read(self, text):
+        """Section 3, Names and keys: a public key in text."""
+        if not re.fullmatch("ed25519:[a-z2-7]{52}", text) or "ed25519:" + thumbprint(public := from_base32(text[8:])) != text:
+            raise ValueError("text")
+        if not good_key(public):
+            raise ValueError("weak-key")
+        return public
 
 
 class Claims(unittest.TestCase):
@@ -54,7 +101,7 @@ class Claims(unittest.TestCase):
         self.keys = {key["name"]: key for key in load("keys.json")["keys"]}
 
     def test_every_part_is_made_again_byte_for_byte(self):
-        for claim in load("claims.json")["claims"]:
+        for claim in look("claims.json", "claims"):
             with self.subTest(claim["name"]):
                 key = self.keys[claim["signed_by"]]
                 seed, public, kid = (bytes.fromhex(key[part]) for part in ("seed", "public", "key_id"))
@@ -82,13 +129,13 @@ class Claims(unittest.TestCase):
             edges = [holds_at(read, time, 0) for time in (first * SECOND - 1, first * SECOND, end * SECOND - 1, end * SECOND)]
             self.assertEqual(edges, [False, True, True, False], claim["name"])
             for other in names - {claim["claim"]}:
-                with self.assertRaises(Refused, msg=f"{claim['name']} as {other}"):
+                with self.assertRaises(REFUSED, msg=f"{claim['name']} as {other}"):
                     opened(other, message, lambda *_: public)
 
     def test_cases_come_out_as_their_files_say(self):
         refused = 0
         for file in sorted([*VECTORS.glob("refused-*.json"), VECTORS / "windows.json", VECTORS / "roles.json"]):
-            for case in load(file.name)["cases"]:
+            for case in look(file.name, "cases"):
                 with self.subTest(f"{file.name}: {case['name']}"):
                     self.assertEqual(self.is_accepted(case), case["error"] == "", case["rule"])
                     refused += case["error"] != ""
@@ -102,12 +149,12 @@ class Claims(unittest.TestCase):
                 return bytes.fromhex(case["key"])
             if "keyset" in case:
                 keyset = opened("keyset", bytes.fromhex(case["keyset"]), lambda *_: root)
-                return listed(keyset, ROLES[case["claim"]], key_id, at)
+                return listed(keyset, ROLES[case["claim"]], key_id, at // SECOND)
             return claim[-65537]
 
         try:
             return holds_at(opened(case["claim"], bytes.fromhex(case["message"]), find_key), at, case["leeway"])
-        except Refused:
+        except REFUSED:
             return False
 
     def test_the_cddl_describes_what_it_should(self):
@@ -120,14 +167,14 @@ class Claims(unittest.TestCase):
                     self.assertEqual(found, case["cddl"] and not twice, case["name"])
 
     def test_chains_of_successions(self):
-        for chain in load("successions.json")["chains"]:
+        for chain in look("successions.json", "chains"):
             with self.subTest(chain["name"]):
                 self.assertEqual(self.is_chain(chain), chain["error"] == "", chain["rule"])
 
     def is_chain(self, chain):
         try:
             links = [self.is_link(link, chain["at"]) for link in chain["links"]]
-        except Refused:
+        except REFUSED:
             return False
         joined = all(before[-65538] == after[-65537] for before, after in zip(links, links[1:]))
         keys = [link[-65537] for link in links] + [links[-1][-65538]] if links else []
@@ -139,91 +186,94 @@ class Claims(unittest.TestCase):
                     for by, key in (("by_old", -65537), ("by_new", -65538)))
         same = {**old, "signer": ""} == {**new, "signer": ""}
         if not same or not holds_at(old, at, 0):
-            raise Refused("two different claims, or out of its window")
+            raise ValueError("two different claims, or out of its window")
         return old
 
 
 class Evidence(unittest.TestCase):
     def test_files_are_judged_as_the_vectors_say(self):
-        vectors = load("evidence.json")
-        root = bytes.fromhex(vectors["root"])
-        for case in vectors["cases"]:
+        root = bytes.fromhex(load("evidence.json")["root"])
+        for case in look("evidence.json", "cases"):
             with self.subTest(case["name"]):
                 said = []
                 newer = bytes.fromhex(case.get("newer", "")) or None
                 found = summary(bytes.fromhex(case["file"]), root, newer=newer, say=said.append)
                 self.assertEqual(found, {key: case[key] for key in found}, said[-1:])
-        for case in vectors["refused"]:
+        for case in look("evidence.json", "refused"):
             found = summary(bytes.fromhex(case["file"]), root, say=lambda _: None)
             self.assertEqual((found["holds"], found["check"]), (False, "file"), case["name"])
 
 
 class Probe(unittest.TestCase):
-    def test_requests_and_heads_are_made_from_the_text(self):
-        vectors = load("probe.json")
-        for vector in vectors["requests"]:
+    def test_requests_are_made_and_read(self):
+        for vector in look("probe.json", "requests"):
             challenge, destination = bytes.fromhex(vector["challenge"]), vector["destination"]
             encoded = base64url(challenge).decode()
             request = f"GET /c/{encoded} HTTP/1.1\r\nHost: {destination}\r\nConnection: close\r\n\r\n"
             self.assertEqual(request, vector["request"], vector["name"])
             up = 47 + -(-4 * len(challenge) // 3) + len(destination)
             self.assertEqual((up, sha256(request.encode()).hex()), (vector["up"], vector["sha256"]))
-        for vector in vectors["heads"]:
+            self.assertEqual(self.challenge_in(request), challenge, vector["name"])
+
+    def test_the_one_head_of_an_answer_is_made(self):
+        for vector in look("probe.json", "heads"):
             start = (f"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/octet-stream\r\n"
                      f"cache-control: no-store, no-transform\r\ncontent-length: {vector['body_length']}\r\n"
                      f"x-statement: {base64url(bytes.fromhex(vector['statement'])).decode()}\r\nx-pad: ")
             head = start.ljust(1020, "-") + "\r\n\r\n" if len(start) <= 1020 else ""
-            self.assertEqual(head, vector["head"], vector["name"])
+            self.assertEqual((head, sha256(head.encode()).hex()), (vector["head"], vector["sha256"]), vector["name"])
 
+    def test_other_openings_carry_no_challenge(self):
+        for vector in look("probe.json", "no_probes"):
+            self.assertIsNone(self.challenge_in(vector["opening"]), vector["name"])
 
-class FakeSocket:
-    """Bytes for http.client, which reads them as it reads a connection."""
-
-    def __init__(self, data):
-        self.data = data
-
-    def makefile(self, *_):
-        return io.BytesIO(self.data)
+    def challenge_in(self, opening):
+        """Section 6, The tap: the challenge in the first line of a connection, in its one spelling."""
+        found = re.match("GET /c/([A-Za-z0-9_-]+) HTTP/1\\.1\r\n", opening[:8192])
+        try:
+            challenge = base64.urlsafe_b64decode(found[1] + "==") if found else None
+        except binascii.Error:
+            return None
+        return challenge if found and base64url(challenge).decode() == found[1] else None
 
 
 class Tunnel(unittest.TestCase):
-    def test_requests_say_what_they_mean(self):
-        for vector in load("tunnel.json")["requests"]:
-            means = vector.get("means")
-            if not means or means["kind"] not in ("call", "connect"):
-                continue
+    def test_requests_mean_what_their_file_says(self):
+        for vector in look("tunnel.json", "requests"):
             with self.subTest(vector["name"]):
-                head = vector["bytes"][:vector["head"]]
-                self.assertTrue(head.endswith("\r\n\r\n"))
-                line, _, rest = head.partition("\r\n")
-                fields = http.client.parse_headers(io.BytesIO(rest.encode()))
-                method, target, _ = line.split(" ")
-                if means["kind"] == "connect":
-                    self.assertEqual((method, target), ("CONNECT", means["destination"]))
-                    self.assertEqual(fields.get_all("X-Lantern-Auth-Token", []), means["tokens"])
-                    self.assertEqual(fields["X-Lantern-Device-Id"], means["device_id"])
-                elif target == "/":
-                    named = [fields[f"X-Enproxy-{name}"] for name in ("Id", "Dest-Addr", "Op")]
-                    self.assertEqual(named, [means["id"], means["destination"], means["op"]])
-                if "body" in means and means["body"] != "chunked":
-                    self.assertEqual(means["body"], {"length": int(fields.get("Content-Length", 0))})
+                self.assertEqual(self.found(tunnel.read_request, vector), (vector.get("means"), vector["head"], vector["error"]))
 
-    def test_responses_and_bodies_are_read_alike(self):
-        vectors = load("tunnel.json")
-        for vector in vectors["responses"]:
-            if vector["error"] or vector["name"] == "after-interim-responses":
-                continue
-            response = http.client.HTTPResponse(FakeSocket(vector["bytes"].encode()))
-            response.begin()
-            means = vector["means"]
-            self.assertEqual((response.status, response.headers.get("X-Enproxy-Eof") == "true"), (means["status"], means["eof"]))
-            self.assertEqual((response.headers.get("X-Enproxy-Id"), response.chunked), (means["id"], means["body"] == "chunked"))
-        for vector in vectors["bodies"]:
-            if vector["ends"] == "chunked" and not vector["error"]:
-                stream = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + bytes.fromhex(vector["stream"])
-                response = http.client.HTTPResponse(FakeSocket(stream))
-                response.begin()
-                self.assertEqual(response.read().hex(), vector["body"], vector["name"])
+    def test_responses_mean_what_their_file_says(self):
+        for vector in look("tunnel.json", "responses"):
+            with self.subTest(vector["name"]):
+                self.assertEqual(self.found(tunnel.read_response, vector), (vector.get("means"), vector["head"], vector["error"]))
+
+    def test_replies_open_a_tunnel_or_say_why_not(self):
+        for vector in look("tunnel.json", "replies"):
+            with self.subTest(vector["name"]):
+                read = lambda data: ((reply := tunnel.read_reply(data))[:2], reply[2])
+                means = None if vector["error"] else (vector["refused"], vector["text"])
+                self.assertEqual(self.found(read, vector), (means, vector["head"], vector["error"]))
+
+    def found(self, read, vector):
+        """What a reader says of a head: what it means, its length, and why it is refused; each beginning of it is incomplete."""
+        data = vector["bytes"].encode()
+        for short in range(vector["head"]):
+            with self.assertRaises(tunnel.Incomplete, msg=short):
+                read(data[:short])
+        try:
+            return *read(data), ""
+        except tunnel.Unusable as why:
+            return None, 0, str(why)
+
+    def test_bodies_end_where_their_file_says(self):
+        for vector in look("tunnel.json", "bodies"):
+            with self.subTest(vector["name"]):
+                try:
+                    body, rest, error = *tunnel.read_body(vector["ends"], bytes.fromhex(vector["stream"])), ""
+                except tunnel.Unusable as why:
+                    body, rest, error = b"", b"", str(why)
+                self.assertEqual((body.hex(), rest.hex(), error), (vector["body"], vector["rest"], vector["error"]))
 
 
 if __name__ == "__main__":
