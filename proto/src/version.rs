@@ -49,7 +49,8 @@ pub fn listed(versions: &[u64]) -> String {
 mod tests {
     use super::*;
     use crate::claims::{
-        Announcement, Challenge, Claim, Keyset, Observation, Receipt, Registration, Statement, Verdict, Welcome,
+        Announcement, Challenge, Claim, Keyset, Observation, Receipt, Registration, Statement, Succession, Verdict,
+        Welcome,
     };
 
     #[test]
@@ -75,6 +76,7 @@ mod tests {
         spoken::<Keyset>();
         spoken::<Welcome>();
         spoken::<Registration>();
+        spoken::<Succession>();
         spoken::<Announcement>();
         spoken::<Challenge>();
         spoken::<Statement>();

@@ -141,14 +141,45 @@ fn no_two_cases_of_a_file_have_one_name_or_one_content() {
 /// Rules are quoted: whoever changes one in the README comes by here.
 #[test]
 fn every_rule_is_a_quotation_of_the_readme() {
-    let readme = fs::read_to_string(folder().join("../README.md")).unwrap();
-    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let readme = words(&readme);
+    let readme = one_line(&readme());
     let keys: KeysFile = committed("keys.json");
     let of_keys = keys.refused.into_iter().map(|key| key.rule);
     let of_texts = keys.refused_texts.into_iter().map(|text| text.rule);
     let of_cases = cases().map(|(_, case)| case.rule);
     let rules: BTreeSet<String> = of_keys.chain(of_texts).chain(of_cases).collect();
-    let strange: Vec<_> = rules.iter().filter(|rule| !readme.contains(&words(rule))).collect();
+    let strange: Vec<_> = rules.iter().filter(|rule| !readme.contains(&one_line(rule))).collect();
     assert!(strange.is_empty(), "not in README.md: {strange:#?}");
+}
+
+/// And the other way round: what the README says that a decoder must refuse, a vector has it refuse.
+#[test]
+fn everything_that_a_decoder_of_cbor_must_refuse_has_a_vector() {
+    let readme = readme();
+    let section = readme.split("\n### CBOR\n").nth(1).unwrap();
+    let section = section.split("\n### ").next().unwrap();
+    let bullets: Vec<String> = section.split("\n* ").skip(1).map(first_paragraph).collect();
+    assert_eq!(bullets.len(), 5, "{bullets:#?}");
+    let clauses = bullets.iter().flat_map(|bullet| bullet.split(';'));
+    let clauses: BTreeSet<&str> = clauses.map(|clause| clause.trim_matches([' ', '.'])).collect();
+    let clauses: BTreeSet<&str> = clauses.into_iter().filter(|clause| !clause.is_empty()).collect();
+    let refused: BTreeSet<String> = cases()
+        .filter(|(_, case)| !case.error.is_empty())
+        .map(|(_, case)| one_line(&case.rule))
+        .collect();
+    let without: Vec<_> = clauses.iter().filter(|clause| !refused.contains(**clause)).collect();
+    assert!(without.is_empty(), "no vector is refused for {without:#?}");
+    assert!(clauses.len() >= 12, "{clauses:#?}");
+}
+
+fn readme() -> String {
+    fs::read_to_string(folder().join("../README.md")).unwrap()
+}
+
+/// A text however it is broken into lines.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn first_paragraph(text: &str) -> String {
+    one_line(text.split("\n\n").next().unwrap())
 }
