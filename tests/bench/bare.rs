@@ -193,13 +193,16 @@ async fn answer(stream: TcpStream, acceptor: TlsAcceptor) -> anyhow::Result<()> 
 
 /// With a fresh ECDSA key, as a give mode server has.
 pub(crate) fn acceptor() -> anyhow::Result<TlsAcceptor> {
+    Ok(TlsAcceptor::from(Arc::new(server_config()?)))
+}
+
+pub(crate) fn server_config() -> anyhow::Result<ServerConfig> {
     let made = rcgen::generate_simple_self_signed(vec!["bare.test".to_owned()])?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    Ok(ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+        .with_single_cert(vec![made.cert.der().clone()], key)?)
 }
 
 /// Fresh handshakes, any certificate, its signature checked: as a prober makes them, with one configuration for all.

@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub(crate) mod attester;
 pub(crate) mod peers;
 
-use crate::bare;
+use crate::{bare, streams};
 
 /// A part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -25,6 +25,10 @@ pub(crate) enum Role {
     BareServer,
     /// Its client.
     BareClient,
+    /// A tonic server that does nothing with its streams.
+    StreamServer,
+    /// Any number of its clients.
+    StreamClients,
 }
 
 /// Plays a part until standard input ends.
@@ -34,6 +38,8 @@ pub(crate) fn play(role: Role) -> ExitCode {
         Role::Peers => peers::play(),
         Role::BareServer => bare::serve(),
         Role::BareClient => bare::request(),
+        Role::StreamServer => streams::serve(),
+        Role::StreamClients => streams::hold(),
     };
     match played {
         Ok(()) => ExitCode::SUCCESS,
