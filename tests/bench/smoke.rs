@@ -31,6 +31,13 @@ fn sessions_and_admission() {
     assert_eq!(rows, BTreeMap::from(expected));
 }
 
+/// Both latency and processor time fresh and resumed, then of a saturated server its rate and its processor time.
+#[test]
+#[ignore = "needs the Go programs that tests/setup.sh foreign builds"]
+fn foreign() {
+    assert_eq!(rows(&["foreign"]), BTreeMap::from([("foreign".to_owned(), 6)]));
+}
+
 /// How many figures each bench told, all of them sane.
 fn rows(names: &[&str]) -> BTreeMap<String, usize> {
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))
