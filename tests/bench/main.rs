@@ -39,7 +39,7 @@ use crate::{
 ///
 /// Built without --release the figures mean nothing. Progress goes to standard error.
 #[derive(Debug, Parser)]
-#[command(name = "bench", max_term_width = 100)]
+#[command(name = "bench", after_help = NOTES, max_term_width = 100)]
 struct Command {
     /// What to measure; everything by default
     #[arg(value_enum, value_name = "NAME")]
@@ -141,3 +141,11 @@ impl Bench {
             .unwrap_or_default()
     }
 }
+
+const NOTES: &str = "\
+Exit status:
+  0  all that was asked for was measured, whether its budgets are met or missed
+  1  something could not be measured: what, is on standard error
+  2  a mistake in the command line
+
+tests/bench/README.md says what each figure is. RUST_LOG shows the log lines of all parts on standard error.";
