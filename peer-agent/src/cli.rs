@@ -23,6 +23,10 @@ mod problem;
 mod report;
 mod run;
 mod settings;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+#[path = "cli/settings/tests.rs"]
+mod settings_tests;
 
 use colour::is_coloured;
 use exit::Exit;

@@ -135,46 +135,46 @@ fn revoking_the_key_that_signs_says_what_takes_its_place() {
 /// Who runs it once more, not sure whether it has done its work, loses no second key.
 #[test]
 fn a_role_is_not_revoked_twice_in_a_row() {
-    let place = Place::new();
-    place.keys(&["revoke", "attester"]);
-    let [new] = &place.with("attester", "signing")[..] else {
+    let keys = Keys::new();
+    keys.run(&["revoke", "attester"]);
+    let [new] = &keys.with("attester", "signing")[..] else {
         unreachable!("one key signs")
     };
-    let (code, told) = place.refused(&["revoke", "attester"]);
+    let (code, told) = keys.refused(&["revoke", "attester"]);
     assert!(
         code == 2 && told.contains(&format!("attester keys revoke {new}")),
         "{told}"
     );
-    assert_eq!(place.with("attester", "signing"), [new.as_str()]);
-    place.keys(&["revoke", new]);
+    assert_eq!(keys.with("attester", "signing"), [new.as_str()]);
+    keys.run(&["revoke", new]);
 }
 
 #[test]
 fn a_lost_keyset_is_signed_afresh_only_when_somebody_says_so() {
-    let place = Place::new();
-    fs::write(place.path("keyset.cose"), "half").unwrap();
+    let keys = Keys::new();
+    fs::write(keys.path("keyset.cose"), "half").unwrap();
     for arguments in [&["sign"][..], &["list"], &["revoke", "origin"]] {
-        let (code, told) = place.refused(arguments);
+        let (code, told) = keys.refused(arguments);
         assert!(
             code == 3 && told.contains("attester keys sign --afresh"),
             "{arguments:?}: {told}"
         );
     }
-    place.keys(&["sign", "--afresh"]);
-    assert_eq!(place.with("origin", "signing").len(), 1);
+    keys.run(&["sign", "--afresh"]);
+    assert_eq!(keys.with("origin", "signing").len(), 1);
 }
 
 #[test]
 fn few_places_for_revoked_keys_are_told() {
-    let place = Place::new();
+    let keys = Keys::new();
     let revoke = |seed: u8| {
         let stranger = proto::key::SigningKey::from_seed(&[seed; 32]).public();
-        place.keys(&["revoke", &stranger.to_string()])
+        keys.run(&["revoke", &stranger.to_string()])
     };
     let told = "plan a new root";
     assert!((1..20).all(|seed| !revoke(seed).contains(told)));
     assert!(revoke(20).contains("20 of 24 places for revoked keys are taken"));
-    assert!(place.keys(&["list"]).contains(told));
+    assert!(keys.run(&["list"]).contains(told));
 }
 
 #[test]

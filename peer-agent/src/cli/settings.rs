@@ -134,7 +134,3 @@ fn check_give(text: &str, give: &give::Config) -> Result<(), Problem> {
         Problem::at_key(text, &key, error.to_string())
     })
 }
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests;

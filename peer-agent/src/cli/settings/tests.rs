@@ -1,7 +1,10 @@
-use super::{
-    super::{Init, init::template},
-    *,
-};
+//! Tests of [`super::settings`], with what [`super::init`] writes: beside it, not inside, since the fuzz targets read it alone.
+
+use std::path::Path;
+
+use proto::ids::Pin;
+
+use super::{Init, init::template, problem::Problem, settings::Settings};
 
 const GOOD: &str = r#"# A comment.
 [agent]
