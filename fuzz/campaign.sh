@@ -83,7 +83,7 @@ dictionary() {
     esac
 }
 
-# Inputs of every size out of a smallest set that reaches what all of them reach, as far as the corpus' limits allow.
+# A selection of every size out of a smallest set that reaches what all inputs reach, as far as the corpus' limits allow.
 keep_best() {
     local target=$1 cover=$home/cover/$1 committed=fuzz/corpus/$1
     rm -rf "$cover" && mkdir -p "$cover"
@@ -134,7 +134,7 @@ word() { awk -v key="$1" '{ for (i = 1; i < NF; i++) if ($i == key) found = $(i 
 
 fail() { echo "campaign: $*" >&2 && exit 2; }
 
-# Of a committed corpus, in all, and of what was found in any case.
+# Of a committed corpus, in all, and of what was found in any case. `tests/corpus.rs` holds a corpus to more, so that seeds can be added.
 MOST_FILES=50
 MOST_BYTES=40000
 LEAST_FOUND=12

@@ -77,7 +77,7 @@ macro_rules! program {
         #[cfg(not(fuzzing))]
         fn main() {
             eprintln!(concat!(
-                "built without a fuzzer. To fuzz: RUSTC_BOOTSTRAP=1 cargo fuzz run -s none ",
+                "built without a fuzzer. To fuzz: RUSTC_BOOTSTRAP=1 cargo fuzz run -s none --features fuzzer ",
                 $name,
                 ". To look at files: cargo run -p fuzz --bin fuzz-one -- ",
                 $name,

@@ -1,14 +1,14 @@
 //! The attester's end: the real conversation over the bytes of a gRPC stream, an agent and a core that do what the input
-//! says, and a clock that only moves when everybody waits.
+//! says, and a clock that only moves when everybody waits. A model follows the table of the protocol's text beside it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use attester::{
     fuzzing::session::{Heard, Setting, Talk},
     model::{Finding, Reason},
     session::{Answer, Registered, SessionEvent, SessionHandle, SessionKeys, Ticket},
 };
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message as _;
 use proto::{
     attest::{Ack, Goodbye, Receipt as ReceiptMessage, Register, ToAttester, to_agent, to_attester::Message},
@@ -17,7 +17,7 @@ use proto::{
     ids::{ChannelBinding, Digest, ProbeId},
     time::Clock,
 };
-use tokio::time::Instant;
+use tokio::{sync::mpsc::error::TryRecvError, time::Instant};
 use tonic::Status;
 
 use crate::{
@@ -28,6 +28,9 @@ use crate::{
 };
 
 mod judge;
+mod model;
+
+use model::{Model, Said};
 
 /// See the module.
 pub const TARGET: Target = Target {
@@ -42,6 +45,7 @@ pub const TARGET: Target = Target {
 struct World {
     talk: Talk,
     clock: Clock,
+    model: Model,
     welcome: Option<Welcome>,
     heard: Vec<Heard>,
     events: Vec<Told>,
@@ -55,6 +59,10 @@ struct World {
     handle: Option<SessionHandle>,
     answer: Option<Answer>,
     refused: bool,
+    /// Whether the whole server stopped.
+    stopped: bool,
+    /// Whether the agent has heard the end of the stream.
+    is_closed: bool,
     tickets: Vec<(ProbeId, Ticket)>,
 }
 
@@ -95,6 +103,7 @@ async fn converse(mut choices: Choices<'_>, report: &mut Report) {
     let mut world = World {
         talk,
         clock,
+        model: Model::new(),
         welcome: None,
         heard: Vec::new(),
         events: Vec::new(),
@@ -106,6 +115,8 @@ async fn converse(mut choices: Choices<'_>, report: &mut Report) {
         handle: None,
         answer: None,
         refused: false,
+        stopped: false,
+        is_closed: false,
         tickets: Vec::new(),
     };
     world.settle().await;
@@ -116,6 +127,7 @@ async fn converse(mut choices: Choices<'_>, report: &mut Report) {
         }
         step(&mut world, &mut choices, report).await;
         world.settle().await;
+        model::compare(&world, report);
     }
     judge::end(&mut world, report).await;
 }
@@ -134,14 +146,19 @@ async fn step(world: &mut World, choices: &mut Choices<'_>, report: &mut Report)
         4 => {
             let reason = i32::from(choices.byte() % 4);
             world.goodbyes += 1;
-            world.say(Message::Goodbye(Goodbye { reason }), choices);
+            world.say(Message::Goodbye(Goodbye { reason }), Said::Goodbye, choices);
         }
         5 => {
+            let bytes = choices.bytes(80);
             world.garbled = true;
-            world.send(Bytes::copy_from_slice(choices.bytes(80)));
+            if !bytes.is_empty() {
+                world.model.loses_the_thread();
+            }
+            world.send(Bytes::copy_from_slice(bytes));
         }
         6 => answer(world, choices),
-        7 | 8 => announce(world, choices, report),
+        7 => announce(world, choices, report),
+        8 => misbehave(world, choices),
         9 => {
             if let Some(handle) = &world.handle {
                 let sent = handle.send_verdict(choices.bytes(40).to_vec());
@@ -151,18 +168,32 @@ async fn step(world: &mut World, choices: &mut Choices<'_>, report: &mut Report)
         10 => {
             if let Some(handle) = &world.handle {
                 handle.close(&Finding::new(Reason::AddressHeld, choices.text(200)));
+                world.model.core_dismisses();
             }
         }
         11 => {
             let by = Duration::from_secs(choices.byte().into());
             world.clock.advance(by);
             tokio::time::sleep(by).await;
+            world.model.waits();
         }
-        12 => world.talk.say = None,
+        12 => {
+            world.talk.say = None;
+            world.model.agent_leaves();
+            tokio::time::sleep(SETTLED).await;
+        }
         13 => {
             if let Some(say) = &world.talk.say {
-                let _ = say.try_send(Err(Status::unknown("the stream broke")));
+                let _ = say.try_send(Err(broken()));
+                world.model.agent_leaves();
+                tokio::time::sleep(SETTLED).await;
             }
+        }
+        // What the session notices of it is the end of its stream.
+        14 if choices.twist() => {
+            world.talk.stop();
+            world.stopped = true;
+            world.model.server_stops();
         }
         14 => world.talk.lose_connection(),
         _ => {
@@ -202,12 +233,16 @@ fn register(world: &mut World, choices: &mut Choices<'_>) {
             .is_ok_and(|timely| timely.dangerously_at_any_time() == honest)
     });
     world.registrations.push((raw.clone(), genuine));
+    let said = Said::Register {
+        raw: raw.clone(),
+        keeps_rules: genuine && is_token(&token),
+    };
     let message = Register {
         registration: raw.into(),
         connect_token: token,
         ..Register::default()
     };
-    world.say(Message::Register(message), choices);
+    world.say(Message::Register(message), said, choices);
 }
 
 fn ack(world: &mut World, choices: &mut Choices<'_>) {
@@ -223,11 +258,14 @@ fn ack(world: &mut World, choices: &mut Choices<'_>) {
     } else {
         world.acks.push((probe, refusal.clone()));
     }
+    let said = Said::Ack {
+        named: probe_id.len() == 16,
+    };
     let ack = Ack {
         probe_id: probe_id.into(),
         refusal,
     };
-    world.say(Message::Ack(ack), choices);
+    world.say(Message::Ack(ack), said, choices);
 }
 
 fn receipt(world: &mut World, choices: &mut Choices<'_>) {
@@ -253,12 +291,39 @@ fn receipt(world: &mut World, choices: &mut Choices<'_>) {
         raw = mutated(&raw, choices).unwrap_or(raw);
     }
     world.receipts.push(raw.clone());
-    world.say(Message::Receipt(ReceiptMessage { receipt: raw.into() }), choices);
+    let message = ReceiptMessage { receipt: raw.into() };
+    world.say(Message::Receipt(message), Said::Receipt, choices);
+}
+
+/// What no honest agent says in any state: a message of no kind, one that cannot be read, one that is too long, or too many.
+fn misbehave(world: &mut World, choices: &mut Choices<'_>) {
+    match choices.below(4) {
+        0 => world.say_bytes(&[], Said::Unreadable, choices),
+        1 => world.say_bytes(&[0x0a, 0xff], Said::Unreadable, choices),
+        2 => world.say_bytes(&[0; (16 << 10) + 1], Said::Unreadable, choices),
+        _ => {
+            let receipt = ToAttester {
+                message: Some(Message::Receipt(ReceiptMessage::default())),
+            };
+            let frame = framed(&receipt.encode_to_vec());
+            let times = usize::from(choices.byte() % 64);
+            if world.talk.say.is_some() {
+                (0..times).for_each(|_| world.model.hears(Said::Receipt));
+            }
+            world.send(frame.repeat(times).into());
+        }
+    }
 }
 
 fn answer(world: &mut World, choices: &mut Choices<'_>) {
     let Some(answer) = world.answer.take() else { return };
-    match choices.byte() % 8 {
+    let how = choices.byte() % 8;
+    world.model.core_answers(match how {
+        1 => Some(false),
+        2 => None,
+        _ => Some(true),
+    });
+    match how {
         1 => {
             world.refused = true;
             let _ = answer.send(Err(Finding::new(Reason::AddressHeld, choices.text(60))));
@@ -289,9 +354,12 @@ impl World {
     /// Lets everybody run until all wait, and notes what was said.
     async fn settle(&mut self) {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        while let Ok(heard) = self.talk.heard.try_recv() {
-            self.heard.push(heard);
-        }
+        self.is_closed = loop {
+            match self.talk.heard.try_recv() {
+                Ok(heard) => self.heard.push(heard),
+                Err(error) => break error == TryRecvError::Disconnected,
+            }
+        };
         while let Ok(event) = self.talk.events.try_recv() {
             self.events.push(match event {
                 SessionEvent::Register(register) => {
@@ -305,14 +373,17 @@ impl World {
         }
     }
 
-    /// Sends a message in the frame that gRPC gives it, cut somewhere.
-    fn say(&mut self, message: Message, choices: &mut Choices<'_>) {
+    fn say(&mut self, message: Message, said: Said, choices: &mut Choices<'_>) {
         let message = ToAttester { message: Some(message) }.encode_to_vec();
-        let mut frame = BytesMut::with_capacity(message.len() + 5);
-        frame.put_u8(0);
-        frame.put_u32(u32::try_from(message.len()).unwrap_or_default());
-        frame.put_slice(&message);
-        let mut frame = frame.freeze();
+        self.say_bytes(&message, said, choices);
+    }
+
+    /// Sends a message in the frame that gRPC gives it, cut somewhere.
+    fn say_bytes(&mut self, message: &[u8], said: Said, choices: &mut Choices<'_>) {
+        if self.talk.say.is_some() {
+            self.model.hears(said);
+        }
+        let mut frame = Bytes::from(framed(message));
         let cut = usize::from(choices.byte()).min(frame.len());
         if cut > 0 {
             self.send(frame.split_to(cut));
@@ -325,6 +396,22 @@ impl World {
             let _ = say.try_send(Ok(bytes));
         }
     }
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap_or_default();
+    [&[0], &length.to_be_bytes()[..], message].concat()
+}
+
+/// A stream that breaks is an error with one under it, as hyper gives it.
+fn broken() -> Status {
+    Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)))
+}
+
+/// Section 5: at most 256 printable ASCII characters, without a space at either end.
+fn is_token(token: &str) -> bool {
+    let printable = token.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    token.len() <= 256 && printable && !token.starts_with(' ') && !token.ends_with(' ')
 }
 
 fn probe(number: u8) -> ProbeId {
@@ -343,3 +430,5 @@ fn at_once() -> Instant {
 
 const BINDING: ChannelBinding = ChannelBinding::from_bytes([3; 32]);
 const MOST_STEPS: usize = 36;
+/// A session whose stream is over looks for a moment whether the connection goes, too.
+const SETTLED: Duration = Duration::from_millis(500);

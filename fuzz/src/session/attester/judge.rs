@@ -13,7 +13,7 @@ use proto::{
     ids::ProbeId,
 };
 
-use super::{BINDING, Told, World, at_once, message_of};
+use super::{BINDING, Told, World, at_once, message_of, model};
 use crate::{
     honest::{ATTESTER, KEYSET, at, key},
     target::{Property, Report},
@@ -27,6 +27,9 @@ pub(super) const PROPERTIES: &[Property] = &[
     TICKETS,
     EIGHT_PENDING,
     ENDS,
+    model::AS_MODELLED,
+    model::LAST_WORDS,
+    model::REACHES_THE_CORE,
 ];
 
 const GREETING: Property = Property {
@@ -39,7 +42,7 @@ const ONE_HONEST_REGISTRATION: Property = Property {
 };
 const ENDS_ONCE: Property = Property {
     name: "ends-once",
-    says: "after a registration the core hears of exactly one end or goodbye, unless it refused it itself",
+    says: "after a registration the core hears of exactly one end or goodbye, unless it refused it itself or the server stopped",
 };
 const LAST_WORD: Property = Property {
     name: "last-word",
@@ -168,7 +171,7 @@ fn registrations(world: &World, report: &mut Report) {
     let goodbyes = world.events.iter().filter(|event| **event == Told::Goodbye).count();
     let fine = match registered.len() {
         0 => ends == 0,
-        _ if world.refused => ends <= 1,
+        _ if world.refused || world.stopped => ends <= 1,
         _ => ends == 1,
     };
     report.check(ENDS_ONCE, fine && (goodbyes <= world.goodbyes || world.garbled), || {
