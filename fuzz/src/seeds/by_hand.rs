@@ -41,7 +41,8 @@ pub(super) const BY_HAND: &[(&str, &str, &[&[u8]])] = &[
     ("attester_session", "registered-register", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[1, 0, 0, 0, 0, 0]]),
     ("attester_session", "registered-strange-ack", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[2, 1, 0, 0, 0], &[2, 1, 0, 1, 4, 0]]),
     ("attester_session", "registered-no-kind", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[8, 0, 0]]),
-    ("attester_session", "registered-fast", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[8, 3, 30], &[11, 2], &[8, 3, 28], &[8, 3, 3]]),
+    ("attester_session", "registered-fast", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[8, 3, 30], &[11, 2], &[8, 3, 28], &[8, 3, 2]]),
+    ("attester_session", "registered-in-pace", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[8, 3, 39]]),
     ("attester_session", "registered-dismissed", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[10, 0]]),
     ("attester_session", "registered-broken", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[13]]),
     // Named, three proofs, no outcome, a failure, a restart with all evidence, a goodbye.
