@@ -1,6 +1,6 @@
 //! What an operator's monitoring sees of an attester and its peers; and what the demo's help says.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{net::SocketAddr, path::Path, process::Command};
 
@@ -8,8 +8,10 @@ use harness::{Behaviour, Cluster, DEADLINE, Options, Peer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::{Duration, Instant, sleep},
+    time::{Duration, Instant, sleep, timeout},
 };
+use tonic::{Code, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 /// The code and the body of an answer of the admin listener.
 pub(crate) async fn get(cluster: &Cluster, path: &str) -> (u16, String) {
@@ -162,6 +164,57 @@ async fn an_origin_out_of_reach_is_seen_and_so_is_its_return() {
     gate.open().await.unwrap();
     wait_for(&cluster, &[("attester_part_well{part=\"origin\"} ", 1.0)]).await;
     assert_eq!(get(&cluster, "/healthz").await.0, 200);
+}
+
+/// What a gRPC health check of a running attester answers; `None` for a service that it does not know.
+async fn checked(client: &mut HealthClient<Channel>, service: &str) -> Option<ServingStatus> {
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    match client.check(request).await {
+        Ok(answer) => Some(answer.into_inner().status()),
+        Err(status) => {
+            assert_eq!(status.code(), Code::NotFound, "{status}");
+            None
+        }
+    }
+}
+
+/// A load balancer's way to ask, over a connection of its own: by each service's name, once and as a stream of changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpc_health_of_a_running_attester_follows_its_parts() {
+    use ServingStatus::{NotServing, Serving};
+
+    harness::logs();
+    let options = Options {
+        origin_gate: true,
+        ..Options::quick()
+    };
+    let cluster = Cluster::start(options).await.unwrap();
+    let honest = Peer::start(&cluster, 1, Behaviour::Connect).await.unwrap();
+    cluster.wait_rotation_of(&[&honest]).await.unwrap();
+    let admin = Channel::from_shared(format!("http://{}", cluster.addresses().admin)).unwrap();
+    let mut client = HealthClient::new(admin.connect().await.unwrap());
+    let service = "attest.v1.PeerVerification".to_owned();
+    let request = HealthCheckRequest {
+        service: service.clone(),
+    };
+    let mut changes = client.watch(request).await.unwrap().into_inner();
+    let gate = cluster.origin_gate().unwrap();
+    for (number, expected) in [Serving, NotServing, Serving].into_iter().enumerate() {
+        match number {
+            0 => {}
+            1 => gate.close().await,
+            _ => gate.open().await.unwrap(),
+        }
+        let heard = timeout(DEADLINE, changes.message()).await;
+        let heard = heard.unwrap_or_else(|_| panic!("the stream does not say {expected:?}"));
+        assert_eq!(heard.unwrap().unwrap().status(), expected);
+        for name in ["", &service] {
+            assert_eq!(checked(&mut client, name).await, Some(expected), "{name:?}");
+        }
+    }
+    assert_eq!(checked(&mut client, "attest.v1.Nobody").await, None);
 }
 
 #[test]
