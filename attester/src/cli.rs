@@ -120,6 +120,7 @@ fn tell(told: &clap::Error) -> ExitCode {
     } else {
         text.to_string()
     };
+    let text = show::honest(&text);
     // Whoever closed the stream does not want to know.
     let (_, exit) = match told.use_stderr() {
         true => (io::stderr().write_all(text.as_bytes()), Exit::Config),

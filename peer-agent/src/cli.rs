@@ -12,6 +12,7 @@ use std::{
 };
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use proto::text::is_deceptive;
 
 mod check_config;
 mod colour;
@@ -113,6 +114,8 @@ pub(crate) fn tell(told: &clap::Error) -> ExitCode {
     } else {
         text.to_string()
     };
+    // It quotes what was typed, or pasted from somewhere.
+    let text: String = text.chars().filter(|letter| !is_deceptive(*letter)).collect();
     // Whoever closed the stream does not want to know.
     let (_, exit) = match told.use_stderr() {
         true => (io::stderr().write_all(text.as_bytes()), Exit::Config),

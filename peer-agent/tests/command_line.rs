@@ -341,6 +341,8 @@ fn colour_is_for_terminals() {
     let mistaken = ran(&mut command(folder.path(), &["no-such-command"]));
     assert_eq!((mistaken.code, mistaken.out.as_str()), (2, ""));
     assert!(!is_coloured(&mistaken.err) && mistaken.err.contains("no-such-command"));
+    let pasted = ran(&mut command(folder.path(), &["no-such-\u{202e}command\u{200b}"]));
+    assert!(pasted.err.contains("'no-such-command'"), "{}", pasted.err);
     assert!(is_coloured(&ran(help().env("CLICOLOR_FORCE", "1")).out));
     // A run that ends at once, after it has logged something.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! The README's "By hand" section, typed as it is written.
+//! Every command of the README, typed as it is written and in its order.
 
 use std::{
     fs,
@@ -10,6 +10,10 @@ use std::{
 
 use anyhow::{Context, ensure};
 use harness::{DEADLINE, programs::Program};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use tokio::time::{Instant, interval};
 
 /// A command and what the README shows of its output.
@@ -20,58 +24,93 @@ struct Step {
 
 #[tokio::test]
 #[ignore = "needs dig, which tests/setup.sh installs, and the default ports"]
-async fn by_hand_works_as_it_is_written() -> anyhow::Result<()> {
+async fn every_command_works_as_it_is_written() -> anyhow::Result<()> {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?;
-    let section = |title: &str| {
-        let rest = readme.split(&format!("\n## {title}\n")).nth(1);
-        let rest = rest.with_context(|| format!("the README has a section {title}"))?;
-        anyhow::Ok(rest.split("\n## ").next().unwrap_or_default().to_owned())
-    };
-    let steps = steps(&(section("By hand")? + &section("The attester's keys")?));
-    ensure!(steps.len() >= 8, "only {} commands were found", steps.len());
-    let folder = tempfile::tempdir()?;
-    let programs = Program::Attester.path()?;
-    let path = format!(
-        "{}:{}",
-        programs.parent().context("a folder")?.display(),
-        std::env::var("PATH")?
-    );
-    let mut servers = Vec::new();
-    for step in steps {
-        let log = folder.path().join(format!("output{}", servers.len()));
-        if step.command.starts_with("attester serve") || step.command.starts_with("peer-agent run") {
-            servers.push(Server::start(&step.command, folder.path(), &path, &log)?);
-            let word = if step.command.starts_with("attester") {
-                "ready"
-            } else {
-                "verified"
-            };
-            until(
-                || Ok(fs::read_to_string(&log)?.contains(word)),
-                &format!("{} says {word}", step.command),
-            )
-            .await?;
-            continue;
-        }
-        let run = || -> anyhow::Result<bool> {
-            let output = shell(&step.command, folder.path(), &path).output()?;
-            let said = String::from_utf8_lossy(&output.stdout);
-            let as_shown = !step.command.starts_with("dig") || said.lines().eq(step.shown.iter().map(String::as_str));
-            Ok(output.status.success() && as_shown)
-        };
-        if step.command.starts_with("dig") {
-            until(run, &format!("{} answers {:?}", step.command, step.shown)).await?;
-        } else {
-            ensure!(run()?, "{} failed", step.command);
-        }
+    let steps = steps(&readme);
+    for command in [
+        "attester init",
+        "attester serve",
+        "peer-agent run",
+        "attester keys revoke",
+        "peer-agent keys rotate",
+        "attester evidence verify",
+    ] {
+        let is_there = steps.iter().any(|step| step.command.starts_with(command));
+        ensure!(is_there, "the README has no {command}");
+    }
+    let mut terminals = Terminals::new()?;
+    for step in &steps {
+        terminals.type_in(step).await?;
     }
     Ok(())
 }
 
-fn steps(section: &str) -> Vec<Step> {
+/// The terminals of whoever follows the page: one folder, and what goes on in some of them.
+struct Terminals {
+    folder: tempfile::TempDir,
+    path: String,
+    attester: Option<Server>,
+    peer: Option<Server>,
+    logs: usize,
+}
+
+impl Terminals {
+    fn new() -> anyhow::Result<Self> {
+        let programs = Program::Attester.path()?;
+        let programs = programs.parent().context("a folder")?;
+        Ok(Self {
+            folder: tempfile::tempdir()?,
+            path: format!("{}:{}", programs.display(), std::env::var("PATH")?),
+            attester: None,
+            peer: None,
+            logs: 0,
+        })
+    }
+
+    async fn type_in(&mut self, step: &Step) -> anyhow::Result<()> {
+        let Step { command, shown } = step;
+        if command.starts_with("attester serve") {
+            self.attester = Some(self.start(command, "ready").await?);
+            return Ok(());
+        }
+        if command.starts_with("peer-agent run") {
+            self.peer = Some(self.start(command, "verified").await?);
+            return Ok(());
+        }
+        if command.starts_with("peer-agent keys rotate") {
+            // "Stop the peer, move its identity, start the peer".
+            self.peer.take().context("a peer runs")?.stop()?;
+        }
+        let run = || -> anyhow::Result<(bool, String)> {
+            let output = shell(command, self.folder.path(), &self.path).output()?;
+            let said = String::from_utf8_lossy(&output.stdout);
+            let as_shown = !command.starts_with("dig") || said.lines().eq(shown.iter().map(String::as_str));
+            let told = String::from_utf8_lossy(&output.stderr);
+            Ok((output.status.success() && as_shown, format!("{said}{told}")))
+        };
+        if command.starts_with("dig") {
+            return until(|| Ok(run()?.0), &format!("{command} answers {shown:?}")).await;
+        }
+        let (is_well, said) = run()?;
+        ensure!(is_well, "{command} failed: {said}");
+        Ok(())
+    }
+
+    /// Starts what goes on, and waits for a word of it.
+    async fn start(&mut self, command: &str, word: &str) -> anyhow::Result<Server> {
+        self.logs += 1;
+        let log = self.folder.path().join(format!("output{}", self.logs));
+        let server = Server::start(command, self.folder.path(), &self.path, &log)?;
+        let has_said = || Ok(fs::read_to_string(&log)?.contains(word));
+        until(has_said, &format!("{command} says {word}")).await?;
+        Ok(server)
+    }
+}
+
+fn steps(page: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut inside = false;
-    for line in section.lines() {
+    for line in page.lines() {
         if line.starts_with("```") {
             inside = line == "```console";
         } else if let Some(command) = line.strip_prefix("$ ").filter(|_| inside) {
@@ -83,7 +122,7 @@ fn steps(section: &str) -> Vec<Step> {
             step.shown.push(line.to_owned());
         }
     }
-    // Building is what the harness does.
+    // Building is what the harness does, and the demo and the tests are steps of their own where this is one.
     steps.retain(|step| !step.command.starts_with("cargo ") && !step.command.starts_with("export "));
     steps
 }
@@ -122,6 +161,14 @@ impl Server {
             .process_group(0)
             .spawn()?;
         Ok(Self(child))
+    }
+
+    /// As Ctrl-C does, and as it should: it says goodbye and ends well.
+    fn stop(mut self) -> anyhow::Result<()> {
+        kill(Pid::from_raw(self.0.id().try_into()?), Signal::SIGINT)?;
+        let ended = self.0.wait()?;
+        ensure!(ended.success(), "it ended with {ended}");
+        Ok(())
     }
 }
 

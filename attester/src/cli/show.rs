@@ -34,7 +34,8 @@ pub(super) fn say(text: &str) {
     eprintln!("attester: {}", honest(text));
 }
 
-fn honest(text: &str) -> String {
+/// A text that neither turns nor hides a part of itself.
+pub(super) fn honest(text: &str) -> String {
     text.chars().filter(|letter| !is_deceptive(*letter)).collect()
 }
 
