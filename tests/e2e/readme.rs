@@ -69,12 +69,13 @@ impl Terminals {
 
     async fn type_in(&mut self, step: &Step) -> anyhow::Result<()> {
         let Step { command, shown } = step;
+        println!("$ {command}");
         if command.starts_with("attester serve") {
             self.attester = Some(self.start(command, "ready").await?);
             return Ok(());
         }
         if command.starts_with("peer-agent run") {
-            self.peer = Some(self.start(command, "verified").await?);
+            self.peer = Some(self.start(command, "verified: ").await?);
             return Ok(());
         }
         if command.starts_with("peer-agent keys rotate") {
