@@ -269,7 +269,7 @@ fn tunnels(seeds: &mut Seeds, workspace: &Path) {
     let folder = workspace.join("tests/captures");
     for case in CAPTURES {
         let read = |name: &str| {
-            let mut bytes = fs::read(folder.join(case).join(name)).unwrap_or_default();
+            let mut bytes = fs::read(folder.join(case).join("conn0").join(name)).unwrap_or_default();
             assert!(!bytes.is_empty(), "the capture {case}/{name} is missing");
             bytes.truncate(LONGEST);
             bytes

@@ -17,7 +17,8 @@ impl Capture {
     fn read(case: &str, pieces: &[usize]) -> Self {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join("../tests/captures")
-            .join(case);
+            .join(case)
+            .join("conn0");
         let client = std::fs::read(folder.join("client.bin")).unwrap();
         let mut server = std::fs::read(folder.join("server.bin")).unwrap();
         assert_eq!(server.len(), pieces.iter().sum::<usize>(), "{case}");
