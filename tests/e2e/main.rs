@@ -1,6 +1,7 @@
 //! End to end: a real attester and real peers, honest and hostile, over real sockets.
 
 mod admit;
+mod captures;
 mod crowd;
 mod demo;
 mod evidence;

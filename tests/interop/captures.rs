@@ -14,9 +14,17 @@ async fn the_expected_values_are_what_the_script_derives() {
     let output = run(command).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let committed = fs::read(folder.join("expected.json")).unwrap();
-    let lines = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>();
+    let lines = |bytes: &[u8]| {
+        String::from_utf8_lossy(bytes)
+            .lines()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     let (derived, committed) = (lines(&output.stdout), lines(&committed));
-    let differing = derived.iter().zip(&committed).position(|(derived, committed)| derived != committed);
+    let differing = derived
+        .iter()
+        .zip(&committed)
+        .position(|(derived, committed)| derived != committed);
     assert!(
         differing.is_none() && derived.len() == committed.len(),
         "expected.json is not current, from line {:?} on: see tests/captures/README.md",
