@@ -1,4 +1,5 @@
-//! For the `fuzz` crate and the tests over captures, and no part of the interface: what reads a stranger's bytes and is private otherwise.
+//! For the `fuzz` crate and the tests over captures, and no part of the interface: what reads a stranger's bytes and is
+//! private otherwise.
 
 #[cfg(feature = "give")]
 pub use crate::give::fuzzing::{Server, serve};

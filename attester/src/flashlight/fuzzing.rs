@@ -1,4 +1,5 @@
-//! For the `fuzz` crate only, and no part of the interface: a probe over any stream, as if TCP and TLS stood already.
+//! For the `fuzz` crate and the tests over captures, and no part of the interface: a probe over any stream, as if TCP and TLS
+//! stood already.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 

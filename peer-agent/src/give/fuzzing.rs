@@ -1,5 +1,5 @@
-//! For the `fuzz` crate and the tests over captures only, and no part of the interface: the server's side of client connections
-//! over any streams, without TLS.
+//! For the `fuzz` crate and the tests over captures, and no part of the interface: the server's side of client connections over
+//! any streams, without TLS.
 
 use std::{net::IpAddr, sync::Arc};
 
