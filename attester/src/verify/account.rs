@@ -1,6 +1,6 @@
 //! What each check compared and how it went, written down by the checks themselves.
 //!
-//! An explanation that is made beside a decision can tell another story than the decision. Here a check asks its [`Look`]
+//! An explanation that is made beside a decision can tell another story than the decision. Here a check asks its `Look`
 //! whether two values agree, acts on the answer, and the account keeps that very answer: there is no second implementation.
 //! A silent account keeps nothing and formats nothing, which is what the attester itself uses.
 
