@@ -206,8 +206,9 @@ impl Core {
         let now = self.kit.clock.now();
         let (id, ip) = (identity.id(), identity.address.ip());
         let is_here = |member: &Member| holder(member.life.identity().address.ip()) == holder(ip);
-        // Who comes back to where it was takes no new place.
-        if self.members.get(&id).is_some_and(is_here) {
+        let was_here = |id: &PeerId| self.members.get(id).is_some_and(is_here);
+        // Who comes back to where it was takes no new place, under whichever of its keys.
+        if was_here(&id) || past.iter().any(|link| was_here(&link.old.peer_id())) {
             return Ok(None);
         }
         let leaves = |other: &PeerId| *other == id || past.iter().any(|link| link.old.peer_id() == *other);

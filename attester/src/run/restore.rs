@@ -192,7 +192,9 @@ pub(super) async fn restored(
         let latest = stored.rows.first().map(|row| row.probe);
         match proofs(stored, &identity, terms) {
             // Of what it rests on there may be more behind many probes that said nothing.
-            Err(_) if !is_all && looked_at < MOST_EVIDENCE_LOOKED_AT => looked_at *= 8,
+            Err(finding) if finding.detail() == TOO_FEW && !is_all && looked_at < MOST_EVIDENCE_LOOKED_AT => {
+                looked_at *= 8;
+            }
             found => break (latest, found),
         }
     };
@@ -261,7 +263,7 @@ fn proofs(
             return Ok((proofs, revoked));
         }
     }
-    Err(revoked.unwrap_or_else(|| invalid("fewer proofs are stored than an admission takes".to_owned())))
+    Err(revoked.unwrap_or_else(|| invalid(TOO_FEW.to_owned())))
 }
 
 /// What a verdict says of the standing, though nobody may answer for it.
@@ -277,6 +279,7 @@ fn covers(proofs: &[Recheck], identity: &Identity) -> bool {
     identity.protocols.iter().all(proven) && proofs().any(|proof| proof.goodput().is_some())
 }
 
+const TOO_FEW: &str = "fewer proofs are stored than an admission takes";
 /// Enough, as a rule, to find the last measurement of throughput, which is made every 20th probe.
 const EVIDENCE_LOOKED_AT: usize = 64;
 /// More than anybody keeps of one peer by default.

@@ -169,12 +169,14 @@ const TOO_MANY: &str = "
         WHERE nth > ?1 AND seq NOT IN kept LIMIT ?3)
     RETURNING length(evidence) AS bytes";
 
-const TOO_LARGE: &str = "
+// The sizes come from the index alone, or each run would read the whole file: SQLite sees that only without a join.
+pub(super) const TOO_LARGE: &str = "
     WITH kept AS MATERIALIZED (SELECT seq FROM probes, json_each(?2) WHERE probe_id = unhex(value)),
     ranked AS (
-        SELECT probes.seq AS seq, length(evidence) AS size, row_number() OVER (
-            PARTITION BY coalesce(head, peer_id) ORDER BY probes.seq DESC) AS nth
-        FROM probes LEFT JOIN successions ON old_peer = peer_id)
+        SELECT sizes.seq AS seq, size, row_number() OVER (
+            PARTITION BY coalesce(head, peer_id) ORDER BY sizes.seq DESC) AS nth
+        FROM (SELECT peer_id, seq, length(evidence) AS size FROM probes INDEXED BY probes_by_peer) AS sizes
+        LEFT JOIN successions ON old_peer = peer_id)
     DELETE FROM probes WHERE seq IN (
         SELECT seq FROM (
             SELECT seq, nth, sum(size) OVER (ORDER BY nth DESC, seq) - size AS before

@@ -96,7 +96,8 @@ impl Store {
         Ok(Loaded::from_rows(&rows, "old_peer", SuccessionRow::read))
     }
 
-    /// Forgets the moves of identities of whose newest key nothing is stored, once they cannot be presented any more; whose.
+    /// Forgets the moves of identities of whose newest key nothing is stored, once they cannot be presented any more, or when the
+    /// holder of addresses has left more of them than [`Self::MOST_MOVES_OF_THE_GONE`]; whose.
     ///
     /// # Errors
     /// When the transaction fails; nothing is forgotten then.
@@ -105,7 +106,16 @@ impl Store {
         let sql = "DELETE FROM successions
             WHERE expires < ? AND NOT EXISTS (SELECT 1 FROM peers WHERE peer_id = head)
             RETURNING old_peer";
-        let forgotten = tx.ids("old_peer", sqlx::query(sql).bind(micros(now))).await?;
+        let mut forgotten = tx.ids("old_peer", sqlx::query(sql).bind(micros(now))).await?;
+        // However the peers went that these keep out.
+        let sql = "DELETE FROM successions WHERE seq IN (
+                SELECT seq FROM (
+                    SELECT seq, row_number() OVER (PARTITION BY coalesce(holder, head) ORDER BY seq DESC) AS nth
+                    FROM successions WHERE NOT EXISTS (SELECT 1 FROM peers WHERE peer_id = head))
+                WHERE nth > ?)
+            RETURNING old_peer";
+        let many = sqlx::query(sql).bind(Self::MOST_MOVES_OF_THE_GONE);
+        forgotten.extend(tx.ids("old_peer", many).await?);
         tx.commit().await?;
         Ok(forgotten)
     }

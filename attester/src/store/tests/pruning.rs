@@ -135,3 +135,19 @@ async fn strangers_that_are_gone_are_forgotten() {
         .min();
     assert_eq!(oldest, Some(Timestamp::from_secs(1010)), "those seen longest ago went");
 }
+
+/// The loop waits for a run of retention: it must not read all evidence to learn how long it is.
+#[tokio::test]
+async fn the_sizes_of_evidence_are_read_from_an_index() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    let sql = format!("EXPLAIN QUERY PLAN {}", super::super::prune::TOO_LARGE);
+    let statement = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(1_i64).bind("[]").bind(1_i64);
+    let plan = statement.fetch_all(&store.pool).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| sqlx::Row::get(row, "detail")).collect();
+    assert!(
+        plan.iter()
+            .any(|step| step.contains("probes USING COVERING INDEX probes_by_peer")),
+        "{plan:#?}"
+    );
+}

@@ -193,6 +193,37 @@ async fn moves_outlive_their_peer_and_are_bounded_for_each_holder_of_addresses()
     assert_eq!(kept[0].link, link(501, 502), "another's are no matter of theirs");
 }
 
+/// The same bound, when retention took the peers.
+#[tokio::test]
+async fn moves_of_peers_that_retention_forgot_are_bounded_too() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    let most = u16::try_from(Store::MOST_MOVES_OF_THE_GONE).unwrap();
+    for number in 0..most + 5 {
+        let (old, new) = (10 + 2 * number, 11 + 2 * number);
+        let links = [link(old, new)];
+        store
+            .record_succession(&links, &of_key(new), at(u64::from(number)))
+            .await
+            .unwrap();
+    }
+    assert_eq!(store.prune_successions(at(0)).await.unwrap(), []);
+    let retention = Retention {
+        age: Duration::from_secs(1),
+        ..Retention::default()
+    };
+    store
+        .prune(at(1_800_000_000), &retention, &BTreeSet::new())
+        .await
+        .unwrap();
+    let mut gone = store.prune_successions(at(0)).await.unwrap();
+    gone.sort();
+    let mut oldest: Vec<PeerId> = (0..5).map(|number| of_key(10 + 2 * number).id).collect();
+    oldest.sort();
+    assert_eq!(gone, oldest);
+    assert_eq!(store.successions().await.unwrap().rows.len(), usize::from(most));
+}
+
 #[tokio::test]
 async fn an_identity_has_one_share_of_the_evidence_under_all_its_keys() {
     let (_folder, path) = state();
