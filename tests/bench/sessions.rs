@@ -27,7 +27,7 @@ pub(crate) fn measure(scale: Scale, sessions: u32) -> anyhow::Result<Vec<Row>> {
         sessions: scale.pick(sessions, 40) / processes * processes,
         processes,
         churns: scale.pick(3, 1),
-        interval: Duration::from_secs(scale.pick(600, 8)),
+        interval: Duration::from_secs(scale.pick(1200, 8)),
         window: Duration::from_millis(scale.pick(60_000, 300)),
     };
     ensure!(course.sessions > 0, "at least {processes} sessions are needed");

@@ -35,7 +35,7 @@ pub struct Limits {
     pub register: Duration,
     /// For the core to decide about a registration.
     pub decide: Duration,
-    /// Between HTTP/2 pings on a silent connection.
+    /// Between HTTP/2 pings on a silent connection: they find an agent that hangs. A dead path is the kernel's to find.
     pub keepalive: Duration,
     /// For a ping's answer.
     pub keepalive_timeout: Duration,
@@ -67,7 +67,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(5),
             register: Duration::from_secs(10),
             decide: Duration::from_secs(30),
-            keepalive: Duration::from_secs(30),
+            keepalive: Duration::from_secs(60),
             keepalive_timeout: Duration::from_secs(10),
             linger: Duration::from_secs(2),
             drain: Duration::from_secs(2),

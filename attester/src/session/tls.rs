@@ -2,11 +2,12 @@
 //! certificate that says nothing. Agents pin the root key, not the certificate: who the attester is, its keyset and its
 //! signed welcome tell, and the channel binding in it shows that nobody stands in between.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use proto::ids::ChannelBinding;
 use rustls::{ServerConfig, crypto::ring, server::NoServerSessionStorage};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, mpsc},
@@ -92,6 +93,7 @@ impl Handshakes {
             place,
         } = arrived;
         stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_tcp_keepalive(&TCP_KEEPALIVE)?;
         let tls = self.acceptor.accept(stream).await?;
         let (_, session) = tls.get_ref();
         if session.alpn_protocol() != Some(ALPN) {
@@ -135,4 +137,9 @@ pub(super) fn config() -> Result<Arc<ServerConfig>, SessionError> {
 const ALPN: &[u8] = b"h2";
 /// RFC 9266, section 2; its context is empty, not absent.
 const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
+/// A dead path is noticed within 35 s, and neither program is woken for it.
+const TCP_KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(20))
+    .with_interval(Duration::from_secs(5))
+    .with_retries(3);
 const NAME: &str = "attester.invalid";

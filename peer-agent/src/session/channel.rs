@@ -26,6 +26,7 @@ use rustls::{
     crypto::{WebPkiSupportedAlgorithms, ring, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpSocket, TcpStream, lookup_host},
     sync::mpsc,
@@ -136,6 +137,7 @@ async fn connect_to(address: SocketAddr, bind: Option<IpAddr>) -> io::Result<Tcp
     }
     let stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_keepalive(&TCP_KEEPALIVE)?;
     Ok(stream)
 }
 
@@ -295,9 +297,14 @@ impl fmt::Debug for AnyCertificate {
 const LIMIT: Duration = Duration::from_secs(10);
 /// Addresses of one endpoint that are tried.
 const MAX_ADDRESSES: usize = 4;
-/// A dead connection is noticed within their sum. Not more often, for the attester has many sessions.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// Of HTTP/2. An attester that hangs is noticed within their sum. Not more often, for it has many sessions.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 const KEEPALIVE_LIMIT: Duration = Duration::from_secs(10);
+/// Of the kernels, which wakes neither program. A dead path is noticed within 35 s.
+const TCP_KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(20))
+    .with_interval(Duration::from_secs(5))
+    .with_retries(3);
 /// A message is one claim of at most 4 KiB, or a few short texts.
 const MAX_MESSAGE: usize = 8 << 10;
 /// Messages that wait for the connection: an ack and a receipt for each probe that can be armed, and the goodbye.
