@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the checks need beyond a Rust toolchain and a C compiler, from package registries alone.
 #
-#   tests/setup.sh foreign   what the ignored tests run: the programs of the Go module tests/interop/go, curl, dig, zsh, fish,
+#   tests/setup.sh foreign   what the ignored tests run: the programs of the Go module tests/interop/go, curl, dig, nginx, zsh, fish,
 #                            Python with the packages of tests/interop/python/requirements.txt; the default
 #   tests/setup.sh deny      cargo-deny
 #   tests/setup.sh fuzz      cargo-fuzz
@@ -29,6 +29,7 @@ setup_foreign() {
     ensure go golang-go
     ensure curl curl
     ensure dig dnsutils
+    ensure nginx nginx
     ensure zsh zsh
     ensure fish fish
     say "$(go version), $(curl --version | sed -n '1s/ (.*//p')"

@@ -12,15 +12,15 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::Config,
-    decide::Rules,
+    config::{self, Config, FrontedError},
+    decide::{Fronted, Rules},
     flashlight::{Limits, Prober},
     keys::{Keys, KeysError},
     origin::{self, Origin, OriginError},
     plan::Pace,
     publish::{PublishError, Reconciled, Reconciler, Timing, authoritative},
     resolve::Resolver,
-    run::{Core, Kit, Policy, Pulse, Starting},
+    run::{Core, Front, Kit, Policy, Pulse, Starting},
     session::{self, SessionError, SessionEvent, SessionServer},
     status::{Health, Stage, StatusError},
     store::{Store, StoreError},
@@ -87,6 +87,9 @@ pub enum AppError {
     /// DNS.
     #[error("the name server cannot start")]
     Dns(#[source] PublishError),
+    /// The edge in front of the peers.
+    #[error("the edge of the fronted route cannot be used")]
+    Fronted(#[source] FrontedError),
     /// The admin listener.
     #[error("the admin listener cannot start")]
     Status(#[source] StatusError),
@@ -149,6 +152,7 @@ impl App {
         .map_err(AppError::Session)?;
         let session = session.metered(Arc::clone(metrics));
 
+        let front = front(config)?;
         let limits = Limits {
             connect: config.probe.connect,
             tls: config.probe.tls,
@@ -164,6 +168,7 @@ impl App {
                 fork(&mut rng),
             ),
             prober: Prober::new(config.probe.source, limits),
+            front,
             keys: handout.all.subscribe(),
             arrivals: origin.arrivals(),
             control: config.origin.control,
@@ -277,6 +282,16 @@ impl App {
     }
 }
 
+fn front(config: &Config) -> Result<Option<Front>, AppError> {
+    let front = |fronted: &config::Fronted| {
+        Ok(Front {
+            edge: fronted.edge().map_err(AppError::Fronted)?,
+            at: fronted.edge.clone(),
+        })
+    };
+    config.fronted.as_ref().map(front).transpose()
+}
+
 /// The rules that a configuration states.
 pub fn policy(config: &Config) -> Policy {
     let admission = &config.admission;
@@ -284,6 +299,10 @@ pub fn policy(config: &Config) -> Policy {
         rules: Rules {
             proofs: u32::try_from(admission.proofs).unwrap_or(u32::MAX),
             lease: admission.lease,
+            fronted: config.fronted.as_ref().map(|fronted| Fronted {
+                port: config.dns.rotation_port,
+                required: fronted.required,
+            }),
             ..Rules::default()
         },
         pace: Pace {

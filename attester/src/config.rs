@@ -10,7 +10,11 @@ use std::{
 
 use proto::ids::Destination;
 
-use crate::{records::Name, store::Retention};
+use crate::{
+    flashlight::{Edge, EdgeError, Sni},
+    records::Name,
+    store::Retention,
+};
 
 mod check;
 mod document;
@@ -32,6 +36,8 @@ pub struct Config {
     pub admission: Admission,
     /// How peers are probed.
     pub probe: Probe,
+    /// The edge in front of the peers, if they are probed through one.
+    pub fronted: Option<Fronted>,
     /// The payload server on the far side of the peers.
     pub origin: Origin,
     /// The embedded name server.
@@ -93,6 +99,54 @@ pub struct Probe {
     pub concurrency: usize,
     /// The address to dial from; the system's choice when absent.
     pub source: Option<IpAddr>,
+}
+
+/// `[fronted]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fronted {
+    /// Where clients connect to the edge.
+    pub edge: Destination,
+    /// The name that its certificate is good for; the edge's host when absent.
+    pub name: Option<String>,
+    /// Whether the ClientHello carries that name.
+    pub sni: Sni,
+    /// A file of the CA's certificates (PEM), the only ones that count; [`Config::load`] makes it relative to the file's folder.
+    pub ca: Option<PathBuf>,
+    /// Whether a peer on the rotation's port must be proven through the edge to be admitted.
+    pub required: bool,
+}
+
+impl Fronted {
+    /// The edge as the prober knows it; reads the CA's file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or what it or the name says cannot be used.
+    pub fn edge(&self) -> Result<Edge, FrontedError> {
+        let authorities = self.ca.as_ref().map(|path| {
+            std::fs::read(path).map_err(|source| FrontedError::Read {
+                path: path.clone(),
+                source,
+            })
+        });
+        let name = self.name.as_deref().unwrap_or_else(|| self.edge.host());
+        Edge::new(name, self.sni, authorities.transpose()?.as_deref()).map_err(FrontedError::Edge)
+    }
+}
+
+/// An edge that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontedError {
+    /// There is no reading its CA.
+    #[error("cannot read {} (fronted.ca)", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Its name or its CA are none.
+    #[error("the section [fronted] does not name an edge")]
+    Edge(#[source] EdgeError),
 }
 
 /// `[origin]`
@@ -171,6 +225,9 @@ impl Config {
         let mut review = read::read(&text);
         if let (Some(config), Some(folder)) = (&mut review.config, path.parent()) {
             config.attester.state = folder.join(&config.attester.state);
+            if let Some(ca) = config.fronted.as_mut().and_then(|fronted| fronted.ca.as_mut()) {
+                *ca = folder.join(&ca);
+            }
         }
         Ok(review)
     }

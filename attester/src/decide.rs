@@ -6,10 +6,13 @@
 
 use std::{fmt, time::Duration};
 
-use proto::time::Timestamp;
+use proto::{
+    claims::{Path, Protocol},
+    time::Timestamp,
+};
 
 use crate::{
-    model::{Finding, Identity, Reason},
+    model::{Finding, Identity, Reason, Route},
     verify::{Recheck, Verified},
 };
 
@@ -94,6 +97,17 @@ pub struct Rules {
     pub lease: Duration,
     /// Counted failures that refuse a peer, or that suspend a member when they are consecutive.
     pub strikes: u32,
+    /// The fronted route, if peers are probed by it.
+    pub fronted: Option<Fronted>,
+}
+
+/// How peers are probed through an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fronted {
+    /// The port at which the edge reaches them. Those on others cannot be fronted.
+    pub port: u16,
+    /// Whether admission takes a proof by it.
+    pub required: bool,
 }
 
 impl Default for Rules {
@@ -102,15 +116,36 @@ impl Default for Rules {
             proofs: 3,
             lease: Duration::from_secs(300),
             strikes: 2,
+            fronted: None,
         }
     }
 }
 
 impl Rules {
-    /// Consecutive proofs that `identity` needs: at least one for each protocol that it lists.
+    /// Consecutive proofs that `identity` needs: at least one for each protocol that it lists, and one through the edge where
+    /// that is required.
     pub fn proofs_for(&self, identity: &Identity) -> u32 {
-        self.proofs
-            .max(u32::try_from(identity.protocols.len()).unwrap_or(u32::MAX))
+        let routes = identity.protocols.len() + usize::from(self.requires_fronted(identity));
+        self.proofs.max(u32::try_from(routes).unwrap_or(u32::MAX))
+    }
+
+    /// The route through the edge by which `identity` is probed too: an edge forwards the requests of enproxy, to one port.
+    pub fn fronted_route(&self, identity: &Identity) -> Option<Route> {
+        let reached = self.fronted.is_some_and(|fronted| fronted.port == identity.address.port());
+        let mut spoken = identity.protocols.iter().filter(|protocol| *protocol != Protocol::Connect);
+        spoken.next().filter(|_| reached).map(|protocol| Route {
+            path: Path::Fronted,
+            protocol,
+        })
+    }
+
+    /// Whether `proof` shows every route that admission takes.
+    pub fn are_met_by(&self, proof: &Verified) -> bool {
+        proof.is_complete() && (proof.is_fronted() || !self.requires_fronted(proof.identity()))
+    }
+
+    fn requires_fronted(&self, identity: &Identity) -> bool {
+        self.fronted.is_some_and(|fronted| fronted.required) && self.fronted_route(identity).is_some()
     }
 }
 
@@ -327,7 +362,7 @@ impl Life {
             Some(known) => known.join(proof),
             None => proof,
         };
-        let standing = if length >= rules.proofs_for(&self.identity) && proof.is_complete() {
+        let standing = if length >= rules.proofs_for(&self.identity) && rules.are_met_by(&proof) {
             Standing::Verified { proof, until }
         } else {
             otherwise(Streak {

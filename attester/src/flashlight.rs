@@ -1,6 +1,6 @@
 //! The prober: a Flashlight get mode client that tells how far it came instead of failing.
 //!
-//! One probe is one TCP connection, one TLS handshake with the peer's pinned key, one tunnel (enproxy in either form, or
+//! One probe is one TCP connection, one TLS handshake with the peer's pinned key or with an edge in front of it, one tunnel (enproxy in either form, or
 //! CONNECT) and one finished request through it. It reports what was sent and received, when each phase ended, and the
 //! first thing that went wrong; whether that proves anything is for `verify` to say. The framing is written by hand over
 //! `proto::tunnel`: the handshake is most of a probe's cost, and an HTTP library would add a fifth to the rest.
@@ -28,7 +28,9 @@ use tokio::{
 
 use crate::model::{Finding, PhaseTimes, Reason};
 use account::Account;
+pub use edge::{Edge, EdgeError, Sni};
 use enproxy::Tunnel;
+pub use proto::tunnel::enproxy::Sending;
 use tls::{Tls, TlsError};
 use wire::Wire;
 
@@ -36,6 +38,7 @@ mod account;
 pub mod answer;
 mod connect;
 mod dial;
+mod edge;
 mod enproxy;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -73,17 +76,43 @@ impl Default for Limits {
     }
 }
 
-/// A peer on its direct route.
-#[derive(Clone, PartialEq, Eq)]
+/// A peer and the way to it.
+#[derive(Clone)]
 pub struct Target {
-    /// The address to dial, as its name resolved.
+    /// The address to dial: the peer's, as its name resolved, or its edge's.
     pub address: SocketAddr,
-    /// The pin of its TLS key.
-    pub pin: Pin,
+    /// Who is expected there.
+    pub end: End,
     /// Its CONNECT token, when it wants one.
     pub connect_token: Option<String>,
     /// What an enproxy request names as `Host`: the peer's own DNS name. Without one, the address.
     pub host: Option<String>,
+    /// How the body of an enproxy write is sent. Every server takes both.
+    pub sending: Sending,
+}
+
+impl Target {
+    /// A peer at its own address, known by its key.
+    pub const fn pinned(address: SocketAddr, pin: Pin) -> Self {
+        Self {
+            address,
+            end: End::Pinned(pin),
+            connect_token: None,
+            host: None,
+            sending: Sending::Buffered,
+        }
+    }
+}
+
+/// Who is expected at the other end of TLS.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// The peer, by its key.
+    Pinned(Pin),
+    /// The peer, by whichever key it shows: for one of which nothing is known yet. Says nothing about who it is.
+    AnyKey,
+    /// An edge, which takes requests to the peer by their `Host`.
+    Edge(Edge),
 }
 
 /// Without the token, which must not end up in a log.
@@ -91,7 +120,7 @@ impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
             .field("address", &self.address)
-            .field("pin", &self.pin)
+            .field("end", &self.end)
             .field("host", &self.host)
             .finish_non_exhaustive()
     }
@@ -117,8 +146,8 @@ pub struct Exchange {
     pub watch: Stopwatch,
     /// The address that was dialled.
     pub address: SocketAddr,
-    /// The pin of the TLS key that was seen: the target's once the handshake is finished, another one (shown, but not
-    /// proven by a signature) with [`Reason::PinMismatch`].
+    /// The pin of the TLS key that was seen, the peer's or its edge's: once the handshake is finished, or another one (shown,
+    /// but not proven by a signature) with [`Reason::PinMismatch`].
     pub pin: Option<Pin>,
     /// Bytes that were handed to the tunnel: all of the request or none of it.
     pub sent: u64,
@@ -271,16 +300,16 @@ impl Prober {
     {
         let deadline = self.deadline(account);
         let within = deadline.min(Instant::now() + self.limits.tls);
-        let stream = match timeout_at(within, self.tls.connect(stream, target.address, target.pin)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(TlsError::OtherKey(seen))) => {
+        let (stream, pin) = match timeout_at(within, self.tls.connect(stream, target.address, &target.end)).await {
+            Ok(Ok(connected)) => connected,
+            Ok(Err(TlsError::OtherKey { seen, expected })) => {
                 account.pin = Some(seen);
-                return Err(Finding::new(Reason::PinMismatch, other_key(seen, target.pin)));
+                return Err(Finding::new(Reason::PinMismatch, other_key(seen, expected)));
             }
             Ok(Err(error)) => return Err(Finding::new(Reason::TlsFailed, error.to_string())),
             Err(_) => return Err(Reason::TlsTimeout.into()),
         };
-        account.pin = Some(target.pin);
+        account.pin = Some(pin);
         account.watch.note(Phase::Tls);
         self.tunnel(stream, target, job, id, account).await
     }
@@ -307,8 +336,7 @@ impl Prober {
                     return connect::carry(&mut wire, target.connect_token.as_deref(), id, job, account).await;
                 }
             };
-            let host = target.host.clone().unwrap_or_else(|| target.address.to_string());
-            Tunnel::new(&mut wire, form, id, host).carry(job, account).await
+            Tunnel::new(&mut wire, form, id, target).carry(job, account).await
         };
         let result = timeout_at(deadline, carried)
             .await

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use proto::{claims::Protocol, time::Timestamp};
 
-use crate::decide::{Life, Rules, Standing};
+use crate::{
+    decide::{Life, Rules, Standing, Streak},
+    model::Route,
+};
 
 /// The schedule's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,12 @@ pub fn wait(life: &Life, pace: &Pace, rules: &Rules, chance: f64) -> Option<Dura
         Standing::Registered | Standing::Retired => return None,
         _ if life.doubts() > 0 => patience(life.doubts() - 1),
         Standing::Named => Duration::ZERO,
+        // It would be asked at that pace for as long as the edge has a trouble.
+        Standing::Probing(streak) | Standing::Suspended(streak) | Standing::Refused(streak)
+            if waits_for_edge(life, streak, rules) =>
+        {
+            spread(pace.interval)
+        }
         Standing::Probing(_) => spread(pace.spacing),
         Standing::Verified { .. } if life.strikes() > 0 => spread(pace.spacing),
         Standing::Verified { .. } => spread(pace.interval).min(rules.lease / 3),
@@ -54,8 +63,8 @@ pub fn wait(life: &Life, pace: &Pace, rules: &Rules, chance: f64) -> Option<Dura
 }
 
 /// What the next probe of a peer looks like: its protocols in turn, and throughput when it is not proven yet, for the last
-/// proof of an admission and then every 20th time.
-pub fn shape(life: &Life, pace: &Pace, rules: &Rules) -> (Protocol, u64) {
+/// proof of an admission and then every 20th time. Through an edge once the direct way is proven, and then every 10th time.
+pub fn shape(life: &Life, pace: &Pace, rules: &Rules) -> (Route, u64) {
     let listed: Vec<Protocol> = life.identity().protocols.iter().collect();
     let streak = life.standing().streak();
     // On the way to admission each listed protocol must be proven; in turn, beginning with one that is not.
@@ -65,14 +74,38 @@ pub fn shape(life: &Life, pace: &Pace, rules: &Rules) -> (Protocol, u64) {
     };
     let unproven = listed
         .iter()
-        .find(|protocol| known.is_none_or(|proof| !proof.routes().keys().any(|route| route.protocol == **protocol)));
+        .find(|protocol| known.is_none_or(|proof| !proof.routes().contains_key(&Route::direct(**protocol))));
+    if let Some(route) = fronted(life, rules).filter(|_| unproven.is_none()) {
+        return (route, pace.liveness_body);
+    }
     let turn = usize::try_from(life.turn() % listed.len().max(1) as u64).unwrap_or_default();
     let protocol = unproven.or(listed.get(turn)).copied().unwrap_or(Protocol::Enproxy);
     let measured = known.is_some_and(|proof| proof.goodput().is_some());
     let last_of_admission =
         streak.is_some_and(|streak| streak.length() + 1 >= rules.proofs_for(life.identity())) && !measured;
     let large = last_of_admission || (life.lease().is_some() && life.turn().is_multiple_of(GOODPUT_EVERY));
-    (protocol, if large { pace.goodput_body } else { pace.liveness_body })
+    let body = if large { pace.goodput_body } else { pace.liveness_body };
+    (Route::direct(protocol), body)
+}
+
+/// The route through the edge, when it is its turn. What breaks off there says nothing as long as the direct way works, which
+/// the probe after it must show: so never twice in a row.
+fn fronted(life: &Life, rules: &Rules) -> Option<Route> {
+    let route = rules.fronted_route(life.identity()).filter(|_| life.doubts() == 0)?;
+    let due = match life.standing() {
+        Standing::Verified { .. } => life.turn() % FRONTED_EVERY == FRONTED_EVERY / 2,
+        standing => {
+            let proof = standing.streak().and_then(|streak| streak.proof());
+            proof.is_some_and(|proof| !rules.are_met_by(proof) && !proof.is_fronted())
+        }
+    };
+    due.then_some(route)
+}
+
+/// Whether all that a peer on its way lacks is a proof through the edge, although it was asked for one.
+fn waits_for_edge(life: &Life, streak: &Streak, rules: &Rules) -> bool {
+    let direct = streak.proof().is_some_and(|proof| proof.is_complete() && !rules.are_met_by(proof));
+    direct && streak.length() > rules.proofs_for(life.identity())
 }
 
 /// Whether a lease, a naming or nothing at all has to be looked at by `now`.
@@ -82,15 +115,18 @@ pub fn lapses(life: &Life, now: Timestamp) -> bool {
 
 /// A verified peer's throughput is measured again every so many probes: 256 KiB an hour and a half at the default pace.
 const GOODPUT_EVERY: u64 = 20;
+/// A verified peer is probed through the edge every so many probes, never when its throughput is measured.
+const FRONTED_EVERY: u64 = 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        decide::Event,
+        decide::{Event, Fronted},
         model::Reason,
-        verify::fixture::{at, proof},
+        verify::fixture::{at, proof, proof_by},
     };
+    use proto::claims::{Path, Protocols};
 
     const ADDRESS: &str = "192.0.2.7:443";
 
@@ -106,9 +142,9 @@ mod tests {
         let mut life = named();
         let mut asked = Vec::new();
         for second in 0..3 {
-            let (protocol, body) = shape(&life, &pace, &rules);
-            asked.push((protocol, body));
-            let proof = proof(50, ADDRESS, protocol, usize::try_from(body).unwrap_or_default(), second);
+            let (route, body) = shape(&life, &pace, &rules);
+            asked.push((route.protocol, body));
+            let proof = proof(50, ADDRESS, route.protocol, usize::try_from(body).unwrap_or_default(), second);
             life = life.after(Event::Proved(Box::new(proof)), at(second + 1, 0), &rules);
         }
         assert_eq!(life.standing().name(), "verified");
@@ -120,6 +156,90 @@ mod tests {
                 (Protocol::Enproxy, 256 << 10)
             ]
         );
+    }
+
+    fn behind_an_edge() -> Rules {
+        Rules {
+            fronted: Some(Fronted {
+                port: 443,
+                required: true,
+            }),
+            ..Rules::default()
+        }
+    }
+
+    /// Follows the plan for `probes` probes, all of which prove what they should but for those through the edge, of which `edge`
+    /// decides; gives the routes that were asked.
+    fn follow(life: Life, rules: &Rules, probes: u64, edge: impl Fn(u64) -> bool) -> (Life, Vec<Route>) {
+        let pace = Pace::default();
+        let mut asked = Vec::new();
+        let mut life = life;
+        for second in 1..=probes {
+            let (route, body) = shape(&life, &pace, rules);
+            asked.push(route);
+            let event = match route.path {
+                Path::Fronted if !edge(second) => Event::Inconclusive(Reason::Edge.into()),
+                _ => {
+                    let body = usize::try_from(body).unwrap_or_default();
+                    Event::Proved(Box::new(proof_by(50, ADDRESS, route, body, second)))
+                }
+            };
+            life = life.after(event, at(second + 1, 0), rules);
+        }
+        (life, asked)
+    }
+
+    #[test]
+    fn the_edge_comes_last_on_the_way_and_now_and_then_later() {
+        let rules = behind_an_edge();
+        let (life, asked) = follow(named(), &rules, 3, |_| true);
+        assert_eq!(life.standing().name(), "verified");
+        let fronted = Route {
+            path: Path::Fronted,
+            protocol: Protocol::Enproxy,
+        };
+        assert_eq!(
+            asked,
+            [
+                Route::direct(Protocol::Enproxy),
+                Route::direct(Protocol::Connect),
+                fronted
+            ]
+        );
+        let (life, asked) = follow(life, &rules, 40, |_| false);
+        let through = asked.iter().filter(|route| **route == fronted).count();
+        // An edge in trouble is asked no more often, costs nobody anything, and never twice in a row.
+        assert!((2..=21).contains(&through), "{through}");
+        assert!(asked.windows(2).all(|pair| pair != [fronted, fronted]));
+        assert_eq!((life.standing().name(), life.strikes()), ("verified", 0));
+    }
+
+    #[test]
+    fn without_the_edge_nobody_gets_in_and_nobody_is_hurried() {
+        let (pace, rules) = (Pace::default(), behind_an_edge());
+        let (life, asked) = follow(named(), &rules, 20, |_| false);
+        assert_eq!((life.standing().name(), life.strikes()), ("probing", 0));
+        assert!(asked.iter().any(|route| route.path == Path::Fronted));
+        // It has shown what it can: from now on it is asked as a member is.
+        let (life, _) = follow(life, &rules, u64::from(life.doubts()), |_| false);
+        assert_eq!((life.doubts(), wait(&life, &pace, &rules, 0.5)), (0, Some(pace.interval)));
+    }
+
+    #[test]
+    fn an_edge_reaches_one_port_and_no_connect() {
+        let rules = behind_an_edge();
+        for (address, protocol, reached) in [
+            (ADDRESS, Protocol::Enproxy, true),
+            ("192.0.2.7:8443", Protocol::Enproxy, false),
+        ] {
+            let identity = proof(50, address, protocol, 16, 0).identity().clone();
+            assert_eq!(rules.fronted_route(&identity).is_some(), reached, "{address}");
+        }
+        let mut identity = proof(50, ADDRESS, Protocol::Connect, 16, 0).identity().clone();
+        let listed = Protocols::new([Protocol::Connect]);
+        identity.protocols = listed.unwrap_or(identity.protocols);
+        assert_eq!(rules.fronted_route(&identity), None);
+        assert_eq!(rules.proofs_for(&identity), 3);
     }
 
     #[test]

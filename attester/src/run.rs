@@ -38,6 +38,7 @@ use crate::{
 
 mod admission;
 mod agenda;
+mod front;
 mod grounds;
 mod keys;
 mod member;
@@ -51,6 +52,7 @@ mod upkeep;
 mod verdict;
 
 use admission::Reached;
+pub use front::Front;
 use member::Member;
 use probe::Probed;
 use sparing::Sparing;
@@ -66,6 +68,8 @@ pub struct Kit {
     pub resolver: Resolver,
     /// The get mode client.
     pub prober: Prober,
+    /// The edge in front of the peers, if they are probed through one.
+    pub front: Option<Front>,
     /// The attester's keys as they are now; the keyset is signed anew while the attester runs.
     pub keys: watch::Receiver<Arc<Keys>>,
     /// What the origin saw.

@@ -58,7 +58,7 @@ use std::{
     time::Duration,
 };
 
-use proto::{ids::ProbeId, time::Timestamp};
+use proto::{claims::Path, ids::ProbeId, time::Timestamp};
 
 use crate::model::{Identity, Route};
 
@@ -136,6 +136,11 @@ impl Verified {
     pub fn is_complete(&self) -> bool {
         let proven = |protocol| self.routes.contains_key(&Route::direct(protocol));
         self.goodput.is_some() && self.identity.protocols.iter().all(proven)
+    }
+
+    /// Whether a route through an edge was proven.
+    pub fn is_fronted(&self) -> bool {
+        self.routes.keys().any(|route| route.path == Path::Fronted)
     }
 
     /// Takes a newer proof in. Proofs of different identities do not add up: then the newer one is all there is.

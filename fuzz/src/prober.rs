@@ -253,10 +253,9 @@ fn exchange(
     let script = groups.iter().map(|group| pieces(group, cuts)).collect();
     let stream = Scripted::new(script, unasked, closes);
     let peer = Peer {
-        address: parsed::<SocketAddr>(ADDRESS),
-        pin: Pin::from_bytes([4; 32]),
         connect_token: Some("sesame".to_owned()),
         host: Some("peer-x.example".to_owned()),
+        ..Peer::pinned(parsed::<SocketAddr>(ADDRESS), Pin::from_bytes([4; 32]))
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

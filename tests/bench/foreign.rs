@@ -171,10 +171,8 @@ fn fresh() -> Prober {
 fn target(server: &Server) -> Target {
     let (address, pin): (SocketAddr, Pin) = (server.address, server.pin);
     Target {
-        address,
-        pin,
-        connect_token: None,
         host: Some("peer-a.bench.test".to_owned()),
+        ..Target::pinned(address, pin)
     }
 }
 

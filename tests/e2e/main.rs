@@ -5,6 +5,7 @@ mod captures;
 mod crowd;
 mod demo;
 mod evidence;
+mod fronted;
 mod hostile;
 mod keys;
 mod layering;

@@ -12,6 +12,7 @@ mod carry;
 mod cluster;
 mod cue;
 mod door;
+mod edge;
 mod elsewhere;
 mod gate;
 mod island;
@@ -29,6 +30,7 @@ mod wait;
 
 pub use behaviour::{Behaviour, Fate};
 pub use cluster::Cluster;
+pub use edge::{Asked, Edge, Fronted, Trouble};
 pub use gate::Gate;
 pub use lodger::lodger;
 pub use options::Options;

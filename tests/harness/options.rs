@@ -11,8 +11,11 @@ use std::{
 use attester::{
     app::Addresses,
     config::{Config, ConfigError},
+    flashlight::Sni,
     store::Retention,
 };
+
+use crate::edge::{Edge, Fronted};
 
 /// How a cluster's attester is configured.
 #[derive(Clone, Debug)]
@@ -49,6 +52,10 @@ pub struct Options {
     pub retention: Retention,
     /// Whether peers reach the origin through a [`crate::Gate`] that a test can close.
     pub origin_gate: bool,
+    /// The edge in front of the peers, if there is one.
+    pub fronted: Option<Fronted>,
+    /// The name that the peers' proxies give themselves.
+    pub proxy_host: Option<String>,
 }
 
 impl Options {
@@ -71,6 +78,8 @@ impl Options {
             allow_private: true,
             retention: Retention::default(),
             origin_gate: false,
+            fronted: None,
+            proxy_host: None,
         }
     }
 
@@ -138,6 +147,15 @@ impl Options {
         line(format_args!("tls = {}", millis(self.connect)));
         line(format_args!("total = {}", millis(self.total)));
         line(format_args!("receipt_within = {}", millis(self.receipt_within)));
+        if let Some(fronted) = &self.fronted {
+            let sni = match fronted.sni {
+                Sni::Absent => "none",
+                Sni::Masquerade => "name",
+            };
+            line(format_args!("[fronted]\nedge = \"{}\"\nname = \"{}\"", fronted.edge, Edge::NAME));
+            line(format_args!("sni = \"{sni}\"\nca = {:?}", fronted.ca.display().to_string()));
+            line(format_args!("required = {}", fronted.required));
+        }
         line(format_args!("[origin]\nlisten = \"{}\"", at(|bound| bound.origin)));
         if let Some(destination) = destination {
             line(format_args!("destination = \"{destination}\""));

@@ -53,6 +53,8 @@ struct Plan {
     root: PublicKey,
     /// Another peer: where its traffic leaves, or whose address it claims.
     other: Option<SocketAddr>,
+    /// The name that its proxy gives itself.
+    proxy_host: Option<String>,
     recorded: Recorded,
 }
 
@@ -122,6 +124,7 @@ impl Peer {
         let plan = Plan {
             id: key.public().peer_id(),
             root: cluster.root(),
+            proxy_host: cluster.options().proxy_host.clone(),
             recorded: Recorded::default(),
             number,
             behaviour,

@@ -49,7 +49,7 @@ pub(crate) fn no_name() -> ServerName<'static> {
     ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]))
 }
 
-fn acceptor(
+pub(crate) fn acceptor(
     certificates: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     alpn: &[&[u8]],

@@ -8,6 +8,7 @@
 mod captures;
 mod front;
 mod give;
+mod nginx;
 mod origin;
 mod prober;
 mod programs;

@@ -153,10 +153,8 @@ fn fresh() -> Prober {
 
 fn target(server: &EnproxyServer, address: SocketAddr) -> Target {
     Target {
-        address,
-        pin: server.pin,
-        connect_token: None,
         host: Some("peer-a.zone.test".to_owned()),
+        ..Target::pinned(address, server.pin)
     }
 }
 

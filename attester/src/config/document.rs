@@ -223,6 +223,11 @@ impl Section<'_, '_> {
         self.optional(key, parse).unwrap_or(default)
     }
 
+    /// Whether nothing is written in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The value of `key`; `None` when it is absent or, after noting why, wrong.
     pub(super) fn optional<T>(
         &mut self,

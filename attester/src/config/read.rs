@@ -3,15 +3,16 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use proto::claims::Challenge;
+use rustls_pki_types::ServerName;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::{
-    ANY, Admin, Admission, Attester, Config, Dns, Log, LogFormat, Origin, Probe, Review, check,
+    ANY, Admin, Admission, Attester, Config, Dns, Fronted, Log, LogFormat, Origin, Probe, Review, check,
     document::{Document, Found, Section, Source},
     risk,
     value::{boolean, duration, integer, ip, list, listen, parsed, text, wrong},
 };
-use crate::{records::Name, store::Retention};
+use crate::{flashlight::Sni, records::Name, store::Retention};
 
 /// Reads a whole configuration, with all mistakes and risks in it.
 pub(super) fn read(text: &str) -> Review {
@@ -20,6 +21,7 @@ pub(super) fn read(text: &str) -> Review {
     let attester = document.section("attester", attester);
     let admission = document.section("admission", admission);
     let probe = document.section("probe", probe);
+    let fronted = document.section("fronted", fronted);
     let origin = document.section("origin", origin);
     let dns = document.section("dns", dns);
     let evidence = document.section("evidence", evidence);
@@ -31,6 +33,7 @@ pub(super) fn read(text: &str) -> Review {
         attester,
         admission,
         probe,
+        fronted,
         origin,
         dns,
         evidence,
@@ -83,6 +86,34 @@ fn probe(section: &mut Section<'_, '_>) -> Probe {
         concurrency: size(section.value("concurrency", 64, integer(1..=10_000))),
         source: section.optional("source", ip),
     }
+}
+
+/// Without an edge the other keys mean nothing.
+fn fronted(section: &mut Section<'_, '_>) -> Option<Fronted> {
+    let edge = if section.is_empty() {
+        section.optional("edge", parsed(EDGE))
+    } else {
+        section.required("edge", EDGE, parsed(EDGE))
+    };
+    let is_name = |name: &String| ServerName::try_from(name.as_str()).is_ok();
+    let name = section.optional("name", |value| {
+        let right = "the name (or IP address) that the edge's certificate is good for, such as \"cdn.example\"";
+        text(right)(value).and_then(|name| Some(name).filter(is_name).ok_or_else(|| wrong(right, value)))
+    });
+    let sni = section.value("sni", Sni::Absent, |value| match value.as_str() {
+        Some("none") => Ok(Sni::Absent),
+        Some("name") => Ok(Sni::Masquerade),
+        _ => Err(wrong("\"none\" or \"name\"", value)),
+    });
+    let ca = section.optional("ca", text("a file of PEM certificates"));
+    let required = section.value("required", true, boolean);
+    Some(Fronted {
+        edge: edge?,
+        name,
+        sni,
+        ca: ca.map(PathBuf::from),
+        required,
+    })
 }
 
 fn origin(section: &mut Section<'_, '_>) -> Origin {
@@ -172,6 +203,7 @@ fn size(number: u64) -> usize {
 
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7090);
 const DESTINATION: &str = "a host name (or IPv4 address) and port, such as \"origin.example:80\"";
+const EDGE: &str = "a host name (or IPv4 address) and port, such as \"cdn.example:443\"";
 const IP_AND_PORT: &str = "an IP address and port, such as \"192.0.2.1:80\"";
 const TENTH: Duration = Duration::from_millis(100);
 const HOUR: u64 = 3600;

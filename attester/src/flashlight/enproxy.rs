@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proto::tunnel::{
     BodyError, BodyReader, EncodeError, ErrorBody, Field,
-    enproxy::{self, Call, Form, Op, Response},
+    enproxy::{self, Call, Form, Op, Response, Sending},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Job,
+    End, Job, Target,
     account::Account,
     wire::{GRACE, NoHead, Wire},
 };
@@ -26,8 +26,11 @@ use crate::model::{Finding, Reason};
 pub(super) struct Tunnel<'a, S> {
     wire: &'a mut Wire<S>,
     form: Form,
+    sending: Sending,
     call: Call,
     host: String,
+    /// Is the peer known by its name alone, as an edge routes by it?
+    fronted: bool,
     /// Did the peer name the host?
     sticky: bool,
     /// When the last request was sent.
@@ -44,8 +47,8 @@ enum Read {
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
-    /// A tunnel with this id, which must be new, through requests of this form to this host.
-    pub(super) fn new(wire: &'a mut Wire<S>, form: Form, id: String, host: String) -> Self {
+    /// A tunnel with this id, which must be new, through requests of this form.
+    pub(super) fn new(wire: &'a mut Wire<S>, form: Form, id: String, target: &Target) -> Self {
         let call = Call {
             id,
             destination: String::new(),
@@ -54,8 +57,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
         Self {
             wire,
             form,
+            sending: target.sending,
             call,
-            host,
+            host: target.host.clone().unwrap_or_else(|| target.address.to_string()),
+            fronted: matches!(target.end, End::Edge(_)),
             sticky: false,
             asked: Instant::now(),
             out: Vec::new(),
@@ -112,9 +117,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
         }
         account.open();
         if let Some(host) = &response.proxy_host {
+            account.proxy_host = Some(host.clone());
+            if self.fronted && !same_name(host, &self.host) {
+                let told = format!("it calls itself {host}, not {}", self.host);
+                return Err(Finding::new(Reason::ProxyHost, told));
+            }
             self.host.clone_from(host);
             self.sticky = true;
-            account.proxy_host = Some(host.clone());
         }
         Ok(response)
     }
@@ -124,8 +133,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
         self.call.op = op;
         self.asked = Instant::now();
         self.out.clear();
+        let sending = match op {
+            Op::Write => self.sending,
+            // It has no body, which every client says by a length.
+            Op::Read => Sending::Buffered,
+        };
         self.call
-            .encode(self.form, Some(&self.host), body, &mut self.out)
+            .encode_as(self.form, sending, Some(&self.host), body, &mut self.out)
             .map_err(|error| {
                 let reason = match error {
                     EncodeError(Field::Host) if self.sticky => Reason::TunnelMalformed,
@@ -204,6 +218,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
             }
         }
     }
+}
+
+/// Names of DNS: neither case nor a final dot tells them apart.
+fn same_name(one: &str, other: &str) -> bool {
+    one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'))
 }
 
 fn is_success(response: &Response) -> bool {

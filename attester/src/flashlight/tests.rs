@@ -23,6 +23,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use super::*;
 
 mod captures;
+mod edges;
 mod failures;
 mod keys;
 mod manners;
@@ -113,10 +114,9 @@ fn job(protocol: Protocol, expected_down: u64) -> Job {
 
 fn target(pin: Pin) -> Target {
     Target {
-        address: "192.0.2.7:443".parse().unwrap(),
-        pin,
         connect_token: Some("sekrit".to_owned()),
         host: Some("peer-a.zone.test".to_owned()),
+        ..Target::pinned("192.0.2.7:443".parse().unwrap(), pin)
     }
 }
 

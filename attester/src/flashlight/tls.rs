@@ -25,6 +25,8 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+use super::End;
+
 /// Makes TLS connections to pinned keys.
 pub(super) struct Tls {
     /// Everything but the key that is expected.
@@ -39,8 +41,13 @@ type Kept = HashMap<(SocketAddr, Pin), Arc<ClientConfig>>;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TlsError {
     /// Another key.
-    #[error("the key is another one: {0}")]
-    OtherKey(Pin),
+    #[error("the key is another one: {seen}")]
+    OtherKey {
+        /// Its pin.
+        seen: Pin,
+        /// The pin that was expected.
+        expected: Pin,
+    },
     /// Anything else: no TLS, an alert, a bad signature, the end of the connection.
     #[error("{0}")]
     Handshake(io::Error),
@@ -64,12 +71,27 @@ impl Tls {
         }
     }
 
-    /// The handshake with the key that has this pin.
-    pub(super) async fn connect<S>(&self, stream: S, address: SocketAddr, pin: Pin) -> Result<TlsStream<S>, TlsError>
+    /// The handshake with whoever is expected, and the pin of its key.
+    pub(super) async fn connect<S>(
+        &self,
+        stream: S,
+        address: SocketAddr,
+        end: &End,
+    ) -> Result<(TlsStream<S>, Pin), TlsError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        handshake(self.config(address, pin), stream, address).await
+        match end {
+            End::Pinned(pin) => match handshake(self.config(address, *pin), stream, address).await {
+                Ok(stream) => Ok((stream, *pin)),
+                Err(error) => Err(told(error, Some(*pin))),
+            },
+            End::AnyKey => any_key(stream, address).await,
+            End::Edge(edge) => {
+                let connecting = TlsConnector::from(edge.config()).connect(edge.name().clone(), stream);
+                with_pin(connecting.await.map_err(TlsError::Handshake)?)
+            }
+        }
     }
 
     fn config(&self, address: SocketAddr, pin: Pin) -> Arc<ClientConfig> {
@@ -109,30 +131,46 @@ pub(super) async fn see<S>(stream: S, address: SocketAddr) -> Result<Pin, TlsErr
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let stream = handshake(Arc::new(config(None)), stream, address).await?;
-    let (_, session) = stream.get_ref();
-    let shown = session.peer_certificates().and_then(<[_]>::first);
-    shown
-        .and_then(|shown| pin_of(shown).ok())
-        .ok_or_else(|| TlsError::Handshake(io::Error::other("no certificate")))
+    any_key(stream, address).await.map(|(_, pin)| pin)
 }
 
-async fn handshake<S>(config: Arc<ClientConfig>, stream: S, address: SocketAddr) -> Result<TlsStream<S>, TlsError>
+async fn any_key<S>(stream: S, address: SocketAddr) -> Result<(TlsStream<S>, Pin), TlsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let stream = handshake(Arc::new(config(None)), stream, address).await;
+    with_pin(stream.map_err(|error| told(error, None))?)
+}
+
+fn with_pin<S>(stream: TlsStream<S>) -> Result<(TlsStream<S>, Pin), TlsError> {
+    let (_, session) = stream.get_ref();
+    let shown = session.peer_certificates().and_then(<[_]>::first);
+    let pin = shown
+        .and_then(|shown| pin_of(shown).ok())
+        .ok_or_else(|| TlsError::Handshake(io::Error::other("no certificate")))?;
+    Ok((stream, pin))
+}
+
+async fn handshake<S>(config: Arc<ClientConfig>, stream: S, address: SocketAddr) -> io::Result<TlsStream<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let name = ServerName::IpAddress(address.ip().into());
-    TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other)))) => {
-                match other.downcast_ref::<OtherKey>() {
-                    Some(OtherKey(seen)) => TlsError::OtherKey(*seen),
-                    None => TlsError::Handshake(error),
-                }
-            }
-            _ => TlsError::Handshake(error),
+    TlsConnector::from(config).connect(name, stream).await
+}
+
+/// A handshake's error, of which another key than the expected one is told apart.
+fn told(error: io::Error, expected: Option<Pin>) -> TlsError {
+    let other = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other)))) => {
+            other.downcast_ref::<OtherKey>()
         }
-    })
+        _ => None,
+    };
+    match (other, expected) {
+        (Some(OtherKey(seen)), Some(expected)) => TlsError::OtherKey { seen: *seen, expected },
+        _ => TlsError::Handshake(error),
+    }
 }
 
 /// A configuration that takes the given key, or any.

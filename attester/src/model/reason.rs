@@ -119,6 +119,9 @@ reasons! {
     /// V0: another key than the registered one.
     PinMismatch = "pin-mismatch", "tls", Peer,
         "the TLS key is not the registered one: let the agent register again after the certificate's key changed";
+    /// On a fronted route the peer gives itself another name than its own.
+    ProxyHost = "proxy-host", "tunnel", Peer,
+        "the proxy calls itself by another name than its own, so that an edge would send its clients elsewhere: let it report the name that the attester gave it";
     /// The tunnel does not open in time.
     TunnelTimeout = "tunnel-timeout", "tunnel", Peer,
         "the proxy took the request and did not answer in time: the machine or its connection may be overloaded";
@@ -196,6 +199,9 @@ reasons! {
     Goodput = "goodput", "V7", Peer,
         "the measured throughput is below the floor: the connection is too slow for give mode";
 
+    /// The probe through an edge broke off, while the peer's direct route works.
+    Edge = "edge", "control", Unknown,
+        "the probe broke off behind an edge, which may have cut it, so nothing is held against the peer: the direct route works";
     /// The control probe did not succeed.
     ControlFailed = "control-failed", "control", Attester,
         "the attester could not reach its own origin in the same seconds, so nothing is held against the peer";

@@ -109,7 +109,7 @@ impl Member {
 
     /// What the next probe needs.
     pub(super) fn errand(&self, session: Option<SessionHandle>, policy: &Policy, rng: StdRng) -> Option<Errand> {
-        let (protocol, body) = plan::shape(&self.life, &policy.pace, &policy.rules);
+        let (route, body) = plan::shape(&self.life, &policy.pace, &policy.rules);
         Some(Errand {
             identity: self.life.identity().clone(),
             own_name: policy.zone.own_name(&self.life).ok()?,
@@ -117,7 +117,7 @@ impl Member {
             clock_offset: self.clock_offset,
             connect_token: self.connect_token.clone(),
             session,
-            protocol,
+            route,
             body,
             rng,
         })

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::Kit;
 use crate::{
-    flashlight::{Exchange, Job, Stopwatch, Target, answer::Answer},
+    flashlight::{End, Exchange, Job, Stopwatch, Target, answer::Answer},
     keys::Keys,
     model::{Blame, Finding, Identity, PhaseTimes, Reason, Route},
     records::Name,
@@ -32,7 +32,7 @@ pub(super) struct Errand {
     pub(super) clock_offset: i64,
     pub(super) connect_token: Option<String>,
     pub(super) session: Option<SessionHandle>,
-    pub(super) protocol: Protocol,
+    pub(super) route: Route,
     pub(super) body: u64,
     pub(super) rng: StdRng,
 }
@@ -96,7 +96,7 @@ pub(super) async fn run(kit: &Kit, mut errand: Errand) -> Probed {
         probe,
         nonce,
         at,
-        route: Route::direct(errand.protocol),
+        route: errand.route,
         body: errand.body,
         phases: trial.watch.times().clone(),
         evidence: trial.evidence,
@@ -127,7 +127,7 @@ struct Trial {
 impl Trial {
     async fn carry(&mut self, kit: &Kit, errand: &mut Errand, question: &Question) -> Result<Verified, Finding> {
         let job = Job {
-            protocol: errand.protocol,
+            protocol: errand.route.protocol,
             destination: kit.destination.clone(),
             request: probe::request(&question.bytes, &kit.destination),
             expected_down: probe::ORIGIN_HEAD as u64 + errand.body,
@@ -137,13 +137,7 @@ impl Trial {
         // The announcement's way is not the client's: the phases begin here.
         self.watch = Stopwatch::start();
         self.started = kit.clock.now();
-        let address = self.resolve(kit, errand).await?;
-        let target = Target {
-            address,
-            pin: errand.identity.pin,
-            connect_token: errand.connect_token.clone(),
-            host: Some(errand.own_name.to_string()),
-        };
+        let target = self.find(kit, errand).await?;
         let mut exchange = kit
             .prober
             .exchange(&target, &job, self.watch.clone(), &mut errand.rng)
@@ -151,6 +145,10 @@ impl Trial {
         self.watch = exchange.watch.clone();
         let failure = exchange.failure.take();
         let result = self.weigh(kit, errand, question, &exchange, failure, ticket).await;
+        let result = result.map_err(|finding| match errand.route.path {
+            Path::Direct => finding,
+            Path::Fronted => behind_edge(finding),
+        });
         // What broke off is signed as well, as far as it came, for whoever looks into the failure later. Without a finished
         // handshake there is no key to name.
         let reached = self.watch.times().0.contains_key(&Phase::Tls);
@@ -250,8 +248,29 @@ impl Trial {
                 format!("{} does not show the peer", errand.own_name),
             ));
         }
-        self.watch.note(Phase::Resolve);
         Ok(registered)
+    }
+
+    /// Whom to dial: the peer, or the edge in front of it, which finds it by the same name.
+    async fn find(&mut self, kit: &Kit, errand: &Errand) -> Result<Target, Finding> {
+        let registered = self.resolve(kit, errand).await?;
+        let direct = Target {
+            connect_token: errand.connect_token.clone(),
+            host: Some(errand.own_name.to_string()),
+            ..Target::pinned(registered, errand.identity.pin)
+        };
+        let target = match (errand.route.path, &kit.front) {
+            (Path::Direct, _) => direct,
+            (Path::Fronted, Some(front)) => Target {
+                address: front.address().await?,
+                end: End::Edge(front.edge.clone()),
+                connect_token: None,
+                ..direct
+            },
+            (Path::Fronted, None) => return Err(Finding::new(Reason::AttesterFailed, "no edge is known")),
+        };
+        self.watch.note(Phase::Resolve);
+        Ok(target)
     }
 
     /// Signs what the prober saw, and takes the origin's statement out of the answer.
@@ -269,8 +288,8 @@ impl Trial {
             issued_at: now,
             probe: question.claim.probe,
             nonce: question.claim.nonce,
-            path: Path::Direct,
-            protocol: errand.protocol,
+            path: errand.route.path,
+            protocol: errand.route.protocol,
             address: Address(exchange.address),
             pin,
             sent: exchange.sent,
@@ -291,6 +310,15 @@ impl Trial {
             .filter(|bytes| bytes.len() <= proto::cbor::MAX_BYTES)
             .map(Blob);
         Ok(())
+    }
+}
+
+/// What a probe through an edge says of the peer: nothing, unless the peer says it itself. Edges cut, repeat and cache. The
+/// direct route has just been proven, and is proven again before the edge is asked again.
+fn behind_edge(finding: Finding) -> Finding {
+    match (finding.reason, finding.reason.blame()) {
+        (Reason::ProxyHost, _) | (_, Blame::Attester | Blame::Unknown) => finding,
+        (_, Blame::Peer) => Finding::new(Reason::Edge, finding.to_string()),
     }
 }
 

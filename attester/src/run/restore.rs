@@ -275,7 +275,7 @@ fn standing_said(evidence: &[u8]) -> Option<String> {
 
 fn covers(proofs: &[Recheck], identity: &Identity) -> bool {
     let proofs = || proofs.iter().filter_map(|found| found.proof.as_ref());
-    let proven = |protocol| proofs().any(|proof| proof.routes().keys().any(|route| route.protocol == protocol));
+    let proven = |protocol| proofs().any(|proof| proof.routes().contains_key(&Route::direct(protocol)));
     identity.protocols.iter().all(proven) && proofs().any(|proof| proof.goodput().is_some())
 }
 

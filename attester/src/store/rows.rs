@@ -15,7 +15,7 @@ use proto::{
 };
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::model::{Finding, PhaseTimes, Reason, Route};
+use crate::model::{Finding, Identity, PhaseTimes, Reason, Route};
 
 /// A peer as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +166,16 @@ impl<T> Loaded<T> {
 }
 
 impl PeerRow {
+    /// Who it is and where.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            key: self.key,
+            address: self.address,
+            pin: self.pin,
+            protocols: self.protocols.clone(),
+        }
+    }
+
     pub(super) fn read(fields: &Fields<'_>) -> Result<Self, String> {
         let key = fields
             .bytes("key")?

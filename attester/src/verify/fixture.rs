@@ -56,6 +56,24 @@ pub(crate) fn proof(seed: u8, address: &str, protocol: Protocol, body: usize, se
     probe.check().unwrap()
 }
 
+/// The same by any route.
+pub(crate) fn proof_by(seed: u8, address: &str, route: Route, body: usize, seconds: u64) -> Verified {
+    let mut probe = Probe::of(seed, address, seconds);
+    probe.protocol = route.protocol;
+    probe.with_body(body);
+    if route.path == Path::Fronted {
+        probe.bend_observation = behind_edge;
+    }
+    probe.check().unwrap()
+}
+
+/// What a prober sees of an edge: its address, and a key of its own.
+pub(crate) fn behind_edge(observation: &mut Observation) {
+    observation.path = Path::Fronted;
+    observation.address = Address("198.51.100.9:443".parse().unwrap());
+    observation.pin = Pin::from_bytes([9; 32]);
+}
+
 impl Probe {
     pub(crate) fn honest() -> Self {
         Self::of(50, "192.0.2.7:443", 0)

@@ -38,6 +38,16 @@ pub enum Form {
     Path,
 }
 
+/// How a request's body is sent. Every server takes both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sending {
+    /// Its length goes ahead of it.
+    #[default]
+    Buffered,
+    /// In chunks, as a client sends what is written to it meanwhile; here in one chunk that is finished at once.
+    Streamed,
+}
+
 /// The three values that make a request part of a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -56,6 +66,21 @@ impl Call {
     /// # Errors
     /// A value is empty, too long, or would break the message; nothing is appended then.
     pub fn encode(&self, form: Form, host: Option<&str>, body: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.encode_as(form, Sending::Buffered, host, body, out)
+    }
+
+    /// [`Call::encode`], with the body sent in this way.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn encode_as(
+        &self,
+        form: Form,
+        sending: Sending,
+        host: Option<&str>,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         if !is_word(&self.id, MAX_ID) {
             return Err(EncodeError(Field::Id));
         }
@@ -85,14 +110,11 @@ impl Call {
         if let Some(host) = host {
             push(out, &["Host: ", host, "\r\n"]);
         }
-        push(
-            out,
-            &[
-                "Content-Length: ",
-                &body.len().to_string(),
-                "\r\nContent-Type: application/octet-stream\r\n",
-            ],
-        );
+        match sending {
+            Sending::Buffered => push(out, &["Content-Length: ", &body.len().to_string(), "\r\n"]),
+            Sending::Streamed => push(out, &["Transfer-Encoding: chunked\r\n"]),
+        }
+        push(out, &["Content-Type: application/octet-stream\r\n"]);
         if form == Form::Headers {
             push(
                 out,
@@ -113,7 +135,18 @@ impl Call {
             );
         }
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(body);
+        match sending {
+            Sending::Buffered => out.extend_from_slice(body),
+            Sending::Streamed => {
+                // An empty chunk would be the last one.
+                if !body.is_empty() {
+                    push(out, &[&format!("{:x}\r\n", body.len())]);
+                    out.extend_from_slice(body);
+                    out.extend_from_slice(b"\r\n");
+                }
+                out.extend_from_slice(b"0\r\n\r\n");
+            }
+        }
         Ok(())
     }
 }

@@ -292,10 +292,9 @@ impl Play {
 
     async fn probe(&self, script: Script, expected_down: u64) -> Exchange {
         let target = Target {
-            address: "192.0.2.1:443".parse().unwrap(),
-            pin: ids::Pin::from_bytes([4; 32]),
             connect_token: Some("sekrit".to_owned()),
             host: Some("peer.example".to_owned()),
+            ..Target::pinned("192.0.2.1:443".parse().unwrap(), ids::Pin::from_bytes([4; 32]))
         };
         let job = Job {
             protocol: self.protocol,

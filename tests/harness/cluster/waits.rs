@@ -85,6 +85,26 @@ impl Cluster {
         self.wait_record(peer, &format!("refused for {reason}"), fits).await
     }
 
+    /// Waits until a peer's probes, newest first, are as they should be.
+    ///
+    /// # Errors
+    /// At the deadline, with the last probes.
+    pub async fn wait_probes(
+        &self,
+        peer: &Peer,
+        wanted: &str,
+        fits: impl Fn(&[ProbeRow]) -> bool,
+    ) -> anyhow::Result<Vec<ProbeRow>> {
+        let patience = Patience::new();
+        loop {
+            match self.probes(peer).await {
+                Ok(probes) if fits(&probes) => return Ok(probes),
+                _ if patience.lasts().await => {}
+                _ => anyhow::bail!("{peer} should have had {wanted}, and has{}", self.history(peer).await),
+            }
+        }
+    }
+
     /// Waits until a peer has the fate that its behaviour deserves, in the records and in the rotation.
     ///
     /// # Errors

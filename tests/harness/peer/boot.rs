@@ -79,6 +79,7 @@ impl Plan {
             allow_private: true,
             token: self.parts.token.map(str::to_owned),
             rate: self.parts.rate,
+            proxy_host: self.proxy_host.clone(),
             limits: give::Limits {
                 drain: Duration::from_millis(500),
                 ..give::Limits::default()

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::super::{Failure, progress, runtime, show};
 use crate::{
-    config::Config,
+    config::{Config, Fronted},
     keys::{KeyFolder, KeyState},
     store::{Store, StoreError},
 };
@@ -86,10 +86,14 @@ pub(super) fn look(config: &Config) -> Result<Vec<Check>, Failure> {
     if let Some(source) = config.probe.source {
         checks.push(check("probe.source", own_address((source, 0).into())));
     }
+    if let Some(fronted) = &config.fronted {
+        checks.push(check("fronted", edge(fronted)));
+        checks.push(check("fronted.edge", runtime.block_on(resolves(fronted.edge.as_str(), "probes through the edge say nothing"))));
+    }
     if let Some(destination) = &config.origin.destination {
         checks.push(check(
             "origin.destination",
-            runtime.block_on(resolves(destination.as_str())),
+            runtime.block_on(resolves(destination.as_str(), "control probes will fail")),
         ));
     }
     checks.extend(files_allowed().map(|allowed| check("open files", enough_files(allowed, config))));
@@ -119,6 +123,14 @@ fn keys(config: &Config) -> Found {
             Found::InTheWay("the keyset has ended, and the root key that would sign another is not here".to_owned())
         }
         None => Found::Fine(format!("agents pin {}", listing.root)),
+    }
+}
+
+fn edge(fronted: &Fronted) -> Found {
+    match fronted.edge() {
+        Ok(_) if fronted.ca.is_some() => Found::Fine("its CA can be used, and no other counts".to_owned()),
+        Ok(_) => Found::Fine("the roots that browsers trust count".to_owned()),
+        Err(error) => Found::InTheWay(format!("{:#}", anyhow::Error::new(error))),
     }
 }
 
@@ -167,17 +179,15 @@ fn own_address(address: SocketAddr) -> Found {
 }
 
 /// Control probes resolve it here; peers, elsewhere, may see another answer.
-async fn resolves(destination: &str) -> Found {
+async fn resolves(destination: &str, otherwise: &str) -> Found {
     let found = tokio::time::timeout(RESOLVE, tokio::net::lookup_host(destination.to_owned()));
-    match progress::patiently("resolving the origin's name", found).await {
+    match progress::patiently("resolving a name", found).await {
         Ok(Ok(mut addresses)) => match addresses.next() {
             Some(address) => Found::Fine(format!("{destination} is {} here", address.ip())),
-            None => Found::Doubtful(format!("{destination} has no address: control probes will fail")),
+            None => Found::Doubtful(format!("{destination} has no address: {otherwise}")),
         },
-        Ok(Err(error)) => Found::Doubtful(format!("{destination}: {error}: control probes will fail")),
-        Err(_) => Found::Doubtful(format!(
-            "{destination}: the resolver does not answer: control probes will fail"
-        )),
+        Ok(Err(error)) => Found::Doubtful(format!("{destination}: {error}: {otherwise}")),
+        Err(_) => Found::Doubtful(format!("{destination}: the resolver does not answer: {otherwise}")),
     }
 }
 

@@ -1,15 +1,13 @@
 //! Since when a peer stands as it does, how many proofs it has in a row, and what it waits for next.
 
-use proto::{
-    claims::{Outcome, Protocol},
-    time::Timestamp,
-};
+use proto::{claims::Outcome, time::Timestamp};
 use serde_json::{Value, json};
 
 use super::super::{evidence::said, show};
 use crate::{
+    app,
     config::Config,
-    model::Reason,
+    model::{Reason, Route},
     store::{PeerRow, ProbeRow},
 };
 
@@ -45,19 +43,25 @@ impl Outlook {
             .iter()
             .filter(told)
             .take_while(|probe| probe.outcome == Outcome::Failed);
-        let proven = |protocol: Protocol| streak.iter().any(|probe| probe.route.protocol == protocol);
+        let proven = |route: Route| streak.iter().any(|probe| probe.route == route);
         let mut missing: Vec<String> = peer
             .protocols
             .iter()
-            .filter(|protocol| !proven(*protocol))
+            .filter(|protocol| !proven(Route::direct(*protocol)))
             .map(|protocol| protocol.to_string())
             .collect();
         if !streak.iter().any(|probe| probe.body >= config.admission.goodput_body) {
             missing.push("throughput".to_owned());
         }
+        let (rules, identity) = (app::policy(config).rules, peer.identity());
+        let fronted = rules.fronted.is_some_and(|fronted| fronted.required);
+        let through_edge = rules.fronted_route(&identity).filter(|_| fronted);
+        if through_edge.is_some_and(|route| !proven(route)) {
+            missing.push("the way through the edge".to_owned());
+        }
         let mut outlook = Self {
             streak: streak.len(),
-            needed: config.admission.proofs.max(peer.protocols.iter().count()),
+            needed: usize::try_from(rules.proofs_for(&identity)).unwrap_or(usize::MAX),
             missing,
             failures: failures.count(),
             waits_for: String::new(),

@@ -110,7 +110,7 @@ async fn every_probe_has_an_id_of_its_own_and_shakes_hands_anew_unless_told_othe
         }
         // A session of one key says nothing about another that should answer there.
         let other = Target {
-            pin: PeerKey::rsa().pin(),
+            end: End::Pinned(PeerKey::rsa().pin()),
             ..target.clone()
         };
         let client = prober.exchange(&other, &job, Stopwatch::start(), &mut rng);
