@@ -131,8 +131,13 @@ impl Rules {
 
     /// The route through the edge by which `identity` is probed too: an edge forwards the requests of enproxy, to one port.
     pub fn fronted_route(&self, identity: &Identity) -> Option<Route> {
-        let reached = self.fronted.is_some_and(|fronted| fronted.port == identity.address.port());
-        let mut spoken = identity.protocols.iter().filter(|protocol| *protocol != Protocol::Connect);
+        let reached = self
+            .fronted
+            .is_some_and(|fronted| fronted.port == identity.address.port());
+        let mut spoken = identity
+            .protocols
+            .iter()
+            .filter(|protocol| *protocol != Protocol::Connect);
         spoken.next().filter(|_| reached).map(|protocol| Route {
             path: Path::Fronted,
             protocol,
@@ -144,7 +149,8 @@ impl Rules {
         proof.is_complete() && (proof.is_fronted() || !self.requires_fronted(proof.identity()))
     }
 
-    fn requires_fronted(&self, identity: &Identity) -> bool {
+    /// Whether admission of `identity` takes a proof through the edge.
+    pub fn requires_fronted(&self, identity: &Identity) -> bool {
         self.fronted.is_some_and(|fronted| fronted.required) && self.fronted_route(identity).is_some()
     }
 }

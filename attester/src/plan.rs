@@ -75,14 +75,15 @@ pub fn shape(life: &Life, pace: &Pace, rules: &Rules) -> (Route, u64) {
     let unproven = listed
         .iter()
         .find(|protocol| known.is_none_or(|proof| !proof.routes().contains_key(&Route::direct(**protocol))));
-    if let Some(route) = fronted(life, rules).filter(|_| unproven.is_none()) {
+    if let Some(route) = fronted(life, rules) {
         return (route, pace.liveness_body);
     }
     let turn = usize::try_from(life.turn() % listed.len().max(1) as u64).unwrap_or_default();
     let protocol = unproven.or(listed.get(turn)).copied().unwrap_or(Protocol::Enproxy);
     let measured = known.is_some_and(|proof| proof.goodput().is_some());
-    let last_of_admission =
-        streak.is_some_and(|streak| streak.length() + 1 >= rules.proofs_for(life.identity())) && !measured;
+    // The one through the edge comes after it.
+    let direct = rules.proofs_for(life.identity()) - u32::from(rules.requires_fronted(life.identity()));
+    let last_of_admission = streak.is_some_and(|streak| streak.length() + 1 >= direct) && !measured;
     let large = last_of_admission || (life.lease().is_some() && life.turn().is_multiple_of(GOODPUT_EVERY));
     let body = if large { pace.goodput_body } else { pace.liveness_body };
     (Route::direct(protocol), body)
@@ -96,7 +97,7 @@ fn fronted(life: &Life, rules: &Rules) -> Option<Route> {
         Standing::Verified { .. } => life.turn() % FRONTED_EVERY == FRONTED_EVERY / 2,
         standing => {
             let proof = standing.streak().and_then(|streak| streak.proof());
-            proof.is_some_and(|proof| !rules.are_met_by(proof) && !proof.is_fronted())
+            proof.is_some_and(|proof| proof.is_complete() && !rules.are_met_by(proof))
         }
     };
     due.then_some(route)
@@ -104,7 +105,9 @@ fn fronted(life: &Life, rules: &Rules) -> Option<Route> {
 
 /// Whether all that a peer on its way lacks is a proof through the edge, although it was asked for one.
 fn waits_for_edge(life: &Life, streak: &Streak, rules: &Rules) -> bool {
-    let direct = streak.proof().is_some_and(|proof| proof.is_complete() && !rules.are_met_by(proof));
+    let direct = streak
+        .proof()
+        .is_some_and(|proof| proof.is_complete() && !rules.are_met_by(proof));
     direct && streak.length() > rules.proofs_for(life.identity())
 }
 
@@ -144,7 +147,13 @@ mod tests {
         for second in 0..3 {
             let (route, body) = shape(&life, &pace, &rules);
             asked.push((route.protocol, body));
-            let proof = proof(50, ADDRESS, route.protocol, usize::try_from(body).unwrap_or_default(), second);
+            let proof = proof(
+                50,
+                ADDRESS,
+                route.protocol,
+                usize::try_from(body).unwrap_or_default(),
+                second,
+            );
             life = life.after(Event::Proved(Box::new(proof)), at(second + 1, 0), &rules);
         }
         assert_eq!(life.standing().name(), "verified");
@@ -221,8 +230,12 @@ mod tests {
         assert_eq!((life.standing().name(), life.strikes()), ("probing", 0));
         assert!(asked.iter().any(|route| route.path == Path::Fronted));
         // It has shown what it can: from now on it is asked as a member is.
-        let (life, _) = follow(life, &rules, u64::from(life.doubts()), |_| false);
-        assert_eq!((life.doubts(), wait(&life, &pace, &rules, 0.5)), (0, Some(pace.interval)));
+        let doubts = u64::from(life.doubts());
+        let (life, _) = follow(life, &rules, doubts, |_| false);
+        assert_eq!(
+            (life.doubts(), wait(&life, &pace, &rules, 0.5)),
+            (0, Some(pace.interval))
+        );
     }
 
     #[test]

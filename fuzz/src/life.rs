@@ -81,6 +81,8 @@ fn run(input: &[u8], report: &mut Report) {
         proofs: 1 + choices.below(4) as u32,
         lease: Duration::from_secs(20 + u64::from(choices.byte())),
         strikes: 1 + choices.below(3) as u32,
+        // Nothing of it is decided here: `plan` chooses, and its own tests look at it.
+        fronted: None,
     };
     let mut life = Life::registered(identity());
     let mut counted = Counted::default();

@@ -25,6 +25,7 @@ use crate::{
 mod channel;
 mod error;
 pub(crate) mod fuzzing;
+mod heard;
 mod live;
 mod machine;
 

@@ -48,14 +48,22 @@ async fn peers_are_proven_through_an_edge_too() {
         cluster.wait_fate(&peer).await.unwrap();
         cluster.wait_fate(&chained).await.unwrap();
         let proofs = through_edge(&cluster, &peer, Outcome::Proved).await;
-        let [proof, ..] = proofs.as_slice() else { panic!("no proof through the edge") };
+        let proof = proofs.first().unwrap();
         assert_eq!(proof.route, FRONTED);
         let host = peer.id().own_name("peers.test");
         let asked = edge.asked();
-        assert!(!asked.is_empty() && asked.iter().all(|asked| *asked == Asked { sni: shown.clone(), host: host.clone() }), "{asked:?}");
+        assert!(
+            !asked.is_empty()
+                && asked.iter().all(|asked| *asked
+                    == Asked {
+                        sni: shown.clone(),
+                        host: host.clone()
+                    }),
+            "{asked:?}"
+        );
         assert!(through_edge(&cluster, &chained, Outcome::Proved).await.is_empty());
         // It is evidence as any other: others can check it.
-        let trust = Trust::new(cluster.root());
+        let trust = Trust::of_root(cluster.root());
         let checked = recheck(&proof.evidence, &trust, Demands::default()).unwrap();
         assert!(checked.proof.unwrap().is_fronted());
     }
@@ -72,7 +80,10 @@ async fn an_edge_in_trouble_is_nobodys_fault() {
     let watcher = cluster.watch();
     let peer = Peer::start(&cluster, 1, Behaviour::Enproxy).await.unwrap();
     let blamed = |record: &harness::Record| record.standing == "probing" && record.reason == Some(Reason::Edge);
-    cluster.wait_record(&peer, "probing, for the edge's sake", blamed).await.unwrap();
+    cluster
+        .wait_record(&peer, "probing, for the edge's sake", blamed)
+        .await
+        .unwrap();
     assert!(watcher.finish().await.unwrap().ever.is_empty());
     edge.set_trouble(Trouble::None);
     cluster.wait_fate(&peer).await.unwrap();
@@ -93,7 +104,10 @@ async fn an_edge_in_trouble_is_nobodys_fault() {
         assert!(edge.asked().len() > before);
     }
     let probes = cluster.probes(&peer).await.unwrap();
-    assert!(probes.iter().all(|probe| probe.outcome != Outcome::Failed), "{probes:?}");
+    assert!(
+        probes.iter().all(|probe| probe.outcome != Outcome::Failed),
+        "{probes:?}"
+    );
     assert_eq!(cluster.record(&peer).await.unwrap().standing, VERIFIED);
     assert!(watcher.finish().await.unwrap().always.contains(&peer.address().ip()));
 }
@@ -106,6 +120,9 @@ async fn a_peer_that_gives_itself_another_name_is_refused() {
     let cluster = cluster(&edge, Sni::Absent, other).await;
     let peer = Peer::start(&cluster, 1, Behaviour::Enproxy).await.unwrap();
     let refused = |record: &harness::Record| record.standing == "refused" && record.reason == Some(Reason::ProxyHost);
-    cluster.wait_record(&peer, "refused for its name", refused).await.unwrap();
+    cluster
+        .wait_record(&peer, "refused for its name", refused)
+        .await
+        .unwrap();
     assert!(!cluster.was_ever_verified(&peer).await.unwrap());
 }

@@ -30,7 +30,7 @@ fn the_table_of_hostile_peers_is_current() -> anyhow::Result<()> {
         table.push_str(&format!("| {} | {becomes} | {reason} |\n", behaviour.name()));
     }
     table.push_str(
-        "\n# Attacks by many identities, or over many sessions\n\n| attack | what becomes of it | shown by |\n| --- | --- | --- |\n",
+        "\n# Attacks by many identities, over many sessions, or behind an edge\n\n| attack | what becomes of it | shown by |\n| --- | --- | --- |\n",
     );
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (attack, becomes, file, test) in ATTACKS {
@@ -53,7 +53,7 @@ fn the_table_of_hostile_peers_is_current() -> anyhow::Result<()> {
 }
 
 /// The attack, what becomes of it, and the test that shows it: its file and its name.
-const ATTACKS: [(&str, &str, &str, &str); 13] = [
+const ATTACKS: [(&str, &str, &str, &str); 15] = [
     (
         "eight strangers hold all places of an address, and known keys hop to it from another",
         "the ninth is rejected as `attester-full`, whether it is known or not",
@@ -131,5 +131,17 @@ const ATTACKS: [(&str, &str, &str, &str); 13] = [
         "their sessions end; an honest peer that comes meanwhile is admitted",
         "tests/e2e/refuse.rs",
         "noise_proves_nothing_and_keeps_nobody_out",
+    ),
+    (
+        "behind an edge, a peer gives itself another peer's name, to which its clients would be sent",
+        "refused (`proxy-host`)",
+        "tests/e2e/fronted.rs",
+        "a_peer_that_gives_itself_another_name_is_refused",
+    ),
+    (
+        "an edge refuses, cuts or repeats what it forwards",
+        "nobody enters without a proof through it, nobody is blamed, members stay",
+        "tests/e2e/fronted.rs",
+        "an_edge_in_trouble_is_nobodys_fault",
     ),
 ];

@@ -12,13 +12,7 @@ use anyhow::Context;
 use attester::{flashlight::Sni, records::Name};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{
-    Request, Response, StatusCode,
-    body::Incoming,
-    client, header,
-    server::conn::http1,
-    service::service_fn,
-};
+use hyper::{Request, Response, StatusCode, body::Incoming, client, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -197,7 +191,11 @@ impl Way {
         let trouble = *self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = Asked { sni, host };
         let passed = self.pass(request, &asked.host, trouble).await;
-        self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+        self.shared
+            .asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(asked);
         passed.unwrap_or_else(|error| {
             let mut answer = Response::new(Full::from(format!("{error:#}")));
             *answer.status_mut() = StatusCode::BAD_GATEWAY;
@@ -253,7 +251,10 @@ impl Way {
 }
 
 async fn whole(body: Incoming) -> anyhow::Result<Bytes> {
-    let collected = Limited::new(body, LARGEST).collect().await.map_err(anyhow::Error::from_boxed)?;
+    let collected = Limited::new(body, LARGEST)
+        .collect()
+        .await
+        .map_err(anyhow::Error::from_boxed)?;
     Ok(collected.to_bytes())
 }
 

@@ -152,8 +152,15 @@ impl Options {
                 Sni::Absent => "none",
                 Sni::Masquerade => "name",
             };
-            line(format_args!("[fronted]\nedge = \"{}\"\nname = \"{}\"", fronted.edge, Edge::NAME));
-            line(format_args!("sni = \"{sni}\"\nca = {:?}", fronted.ca.display().to_string()));
+            line(format_args!(
+                "[fronted]\nedge = \"{}\"\nname = \"{}\"",
+                fronted.edge,
+                Edge::NAME
+            ));
+            line(format_args!(
+                "sni = \"{sni}\"\nca = {:?}",
+                fronted.ca.display().to_string()
+            ));
             line(format_args!("required = {}", fronted.required));
         }
         line(format_args!("[origin]\nlisten = \"{}\"", at(|bound| bound.origin)));

@@ -49,14 +49,18 @@ async fn peers_are_verified_through_nginx() {
             cluster.port()
         );
         let nginx = Nginx::start(folder, address, &upstream).await;
-        let peer = Peer::start(&cluster, 1, Behaviour::AllProtocols).await.unwrap();
+        let peer = Peer::start(&cluster, 1, Behaviour::All).await.unwrap();
         cluster.wait_fate(&peer).await.unwrap();
         let fronted = Route {
             path: Path::Fronted,
             protocol: Protocol::Enproxy,
         };
         let probes = cluster.probes(&peer).await.unwrap();
-        let through = |outcome| probes.iter().any(|probe| probe.route == fronted && probe.outcome == outcome);
+        let through = |outcome| {
+            probes
+                .iter()
+                .any(|probe| probe.route == fronted && probe.outcome == outcome)
+        };
         assert!(through(Outcome::Proved), "{probes:?}");
         assert!(!through(Outcome::Inconclusive), "{probes:?}");
         assert!(nginx.log().contains(&peer.id().own_name("peers.test")));
@@ -130,7 +134,11 @@ impl Nginx {
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {place}/{kind};\n"))
             .concat();
-        let user = if nix::unistd::geteuid().is_root() { "user root;" } else { "" };
+        let user = if nix::unistd::geteuid().is_root() {
+            "user root;"
+        } else {
+            ""
+        };
         let configuration = format!(
             "daemon off; {user} worker_processes 1; pid {place}/pid; error_log {place}/error.log;\n\
              events {{ worker_connections 256; }}\n\
@@ -151,7 +159,12 @@ impl Nginx {
         fs::write(&file, configuration).unwrap();
         let log = fs::File::create(folder.path().join("output")).unwrap();
         let child = Command::new("nginx")
-            .args(["-p".as_ref(), folder.path().as_os_str(), "-c".as_ref(), file.as_os_str()])
+            .args([
+                "-p".as_ref(),
+                folder.path().as_os_str(),
+                "-c".as_ref(),
+                file.as_os_str(),
+            ])
             .args(["-e", "stderr"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

@@ -222,7 +222,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
 
 /// Names of DNS: neither case nor a final dot tells them apart.
 fn same_name(one: &str, other: &str) -> bool {
-    one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'))
+    one.trim_end_matches('.')
+        .eq_ignore_ascii_case(other.trim_end_matches('.'))
 }
 
 fn is_success(response: &Response) -> bool {

@@ -15,7 +15,7 @@ use super::{Core, Starting, grounds::Grounds, member::Member};
 use crate::{
     decide::{self, Life, Rules},
     metrics::Forgotten,
-    model::{Finding, Identity, Reason},
+    model::{Finding, Identity, Reason, Route},
     store::{Loaded, PeerRow, Pruned, Store, StoreError, StoredEvidence},
     verify::{Demands, Recheck, Trust, recheck},
 };

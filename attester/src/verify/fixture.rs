@@ -14,7 +14,7 @@ use proto::{
 };
 
 use super::{Case, Demands, Trust, Verified, verify};
-use crate::model::Finding;
+use crate::model::{Finding, Route};
 
 /// The claims of one probe, open for a test to bend before they are signed.
 pub(crate) struct Probe {

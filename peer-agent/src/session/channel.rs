@@ -37,7 +37,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, Streaming, transport};
 
-use super::error::SessionError;
+use super::{error::SessionError, heard::Heard};
 use crate::{config::Endpoint, standing::plain};
 
 /// An open session stream.
@@ -192,12 +192,9 @@ async fn open_stream(
     let settings = transport::Endpoint::from_shared(format!("http://{endpoint}"))
         .map_err(|error| failed(error.to_string()))?
         .executor(tasks)
-        .buffer_size(4)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_LIMIT)
-        .keep_alive_while_idle(true);
+        .buffer_size(4);
     let connection = settings
-        .connect_with_connector(once(stream))
+        .connect_with_connector(once(Heard::new(stream, SILENCE)))
         .await
         .map_err(|error| failed(error.to_string()))?;
     let mut client = PeerVerificationClient::new(connection).max_decoding_message_size(MAX_MESSAGE);
@@ -297,9 +294,8 @@ impl fmt::Debug for AnyCertificate {
 const LIMIT: Duration = Duration::from_secs(10);
 /// Addresses of one endpoint that are tried.
 const MAX_ADDRESSES: usize = 4;
-/// Of HTTP/2. An attester that hangs is noticed within their sum. Not more often, for it has many sessions.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
-const KEEPALIVE_LIMIT: Duration = Duration::from_secs(10);
+/// An attester that hangs is noticed after it: two of its pings, and what they may take.
+const SILENCE: Duration = Duration::from_secs(150);
 /// Of the kernels, which wakes neither program. A dead path is noticed within 35 s.
 const TCP_KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(20))

@@ -88,7 +88,10 @@ pub(super) fn look(config: &Config) -> Result<Vec<Check>, Failure> {
     }
     if let Some(fronted) = &config.fronted {
         checks.push(check("fronted", edge(fronted)));
-        checks.push(check("fronted.edge", runtime.block_on(resolves(fronted.edge.as_str(), "probes through the edge say nothing"))));
+        checks.push(check(
+            "fronted.edge",
+            runtime.block_on(resolves(fronted.edge.as_str(), "probes through the edge say nothing")),
+        ));
     }
     if let Some(destination) = &config.origin.destination {
         checks.push(check(

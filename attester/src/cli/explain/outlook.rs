@@ -133,7 +133,11 @@ impl Outlook {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use proto::{claims::Protocols, ids::Pin, key::SigningKey};
+    use proto::{
+        claims::{Protocol, Protocols},
+        ids::Pin,
+        key::SigningKey,
+    };
 
     use super::*;
     use crate::config::{Initial, initial};

@@ -73,7 +73,7 @@ fn samples_can_be_used_as_they_are() {
         assert!(review.config.is_some());
         assert!(shown(&text).iter().filter(|key| !key.comment).count() >= 2, "{name}");
     }
-    assert_eq!(shown(FULL).len(), keys().len() + 5, "keys and those in comments");
+    assert_eq!(shown(FULL).len(), keys().len() + 10, "keys and those in comments");
 }
 
 #[test]

@@ -77,7 +77,9 @@ impl Front {
 }
 
 fn answer(host: Option<&str>) -> String {
-    let host = host.map(|host| format!("X-Enproxy-Proxy-Host: {host}\r\n")).unwrap_or_default();
+    let host = host
+        .map(|host| format!("X-Enproxy-Proxy-Host: {host}\r\n"))
+        .unwrap_or_default();
     format!("HTTP/1.1 200 OK\r\nX-Enproxy-Eof: true\r\n{host}Content-Length: 5\r\n\r\nhello")
 }
 
@@ -91,7 +93,10 @@ async fn the_name_is_sent_or_not_and_checked_in_any_case() {
         assert_eq!(exchange.received, b"hello");
         // The key that was seen is the edge's, and the peer is named inside alone.
         assert_eq!(exchange.pin, Some(front.pin));
-        assert!(request.contains("Host: peer-a.zone.test\r\n") && !request.contains(NAME), "{request}");
+        assert!(
+            request.contains("Host: peer-a.zone.test\r\n") && !request.contains(NAME),
+            "{request}"
+        );
     }
 }
 
@@ -135,7 +140,10 @@ fn what_is_no_edge_is_told() {
     assert!(told(Edge::new("not a name", Sni::Absent, None)).contains("not a name"));
     for (pem, what) in [
         ("", "no certificate"),
-        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be used"),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "cannot be used",
+        ),
         ("-----BEGIN CERTIFICATE-----\n", "cannot be used"),
     ] {
         let text = told(Edge::new(NAME, Sni::Absent, Some(pem.as_bytes())));

@@ -51,7 +51,8 @@ async fn run(protocol: Protocol, pieces: Vec<Vec<u8>>, down: u64) -> (Result<(),
     let result = match protocol {
         Protocol::Connect => connect::carry(&mut wire, None, String::from("d"), &job, &mut account).await,
         _ => {
-            Tunnel::new(&mut wire, Form::Headers, String::from("id"), String::from("h"))
+            let target = target(Pin::from_bytes([0; 32]));
+            Tunnel::new(&mut wire, Form::Headers, String::from("id"), &target)
                 .carry(&job, &mut account)
                 .await
         }
