@@ -167,7 +167,10 @@ impl App {
                 RESOLVE_WITHIN,
                 fork(&mut rng),
             ),
-            prober: Prober::new(config.probe.source, limits),
+            prober: match config.probe.resume {
+                true => Prober::new(config.probe.source, limits).resuming(),
+                false => Prober::new(config.probe.source, limits),
+            },
             front,
             keys: handout.all.subscribe(),
             arrivals: origin.arrivals(),

@@ -99,6 +99,8 @@ pub struct Probe {
     pub concurrency: usize,
     /// The address to dial from; the system's choice when absent.
     pub source: Option<IpAddr>,
+    /// Whether TLS sessions with members are resumed.
+    pub resume: bool,
 }
 
 /// `[fronted]`

@@ -89,6 +89,8 @@ pub struct Target {
     pub host: Option<String>,
     /// How the body of an enproxy write is sent. Every server takes both.
     pub sending: Sending,
+    /// Whether the handshake must be a full one, where sessions are resumed else ([`Prober::resuming`]).
+    pub fresh: bool,
 }
 
 impl Target {
@@ -100,6 +102,7 @@ impl Target {
             connect_token: None,
             host: None,
             sending: Sending::Buffered,
+            fresh: false,
         }
     }
 }
@@ -212,8 +215,8 @@ impl Prober {
         }
     }
 
-    /// The same, but TLS sessions are resumed where the peer allows it. A resumed handshake shows no new signature: it
-    /// proves that this is the peer of the first handshake.
+    /// The same, but TLS sessions are resumed where the peer allows it and the target does not ask for a fresh handshake. A
+    /// resumed handshake shows no new signature: it proves that this is the peer of the first handshake.
     #[must_use]
     pub fn resuming(self) -> Self {
         Self {
@@ -300,7 +303,7 @@ impl Prober {
     {
         let deadline = self.deadline(account);
         let within = deadline.min(Instant::now() + self.limits.tls);
-        let (stream, pin) = match timeout_at(within, self.tls.connect(stream, target.address, &target.end)).await {
+        let (stream, pin) = match timeout_at(within, self.tls.connect(stream, target)).await {
             Ok(Ok(connected)) => connected,
             Ok(Err(TlsError::OtherKey { seen, expected })) => {
                 account.pin = Some(seen);

@@ -89,6 +89,11 @@ pub fn shape(life: &Life, pace: &Pace, rules: &Rules) -> (Route, u64) {
     (Route::direct(protocol), body)
 }
 
+/// Whether a probe with such a body may resume a TLS session: a member's small one, while nothing counts against it.
+pub fn may_resume(life: &Life, pace: &Pace, body: u64) -> bool {
+    life.lease().is_some() && life.strikes() == 0 && body < pace.goodput_body
+}
+
 /// The route through the edge, when it is its turn. What breaks off there says nothing as long as the direct way works, which
 /// the probe after it must show: so never twice in a row.
 fn fronted(life: &Life, rules: &Rules) -> Option<Route> {
@@ -236,6 +241,18 @@ mod tests {
             (life.doubts(), wait(&life, &pace, &rules, 0.5)),
             (0, Some(pace.interval))
         );
+    }
+
+    #[test]
+    fn only_a_members_small_probe_may_resume() {
+        let (pace, rules) = (Pace::default(), Rules::default());
+        let life = named();
+        assert!(!may_resume(&life, &pace, pace.liveness_body));
+        let (life, _) = follow(life, &rules, 3, |_| true);
+        assert!(may_resume(&life, &pace, pace.liveness_body));
+        assert!(!may_resume(&life, &pace, pace.goodput_body));
+        let life = life.after(Event::Failed(Reason::Truncated.into()), at(9, 0), &rules);
+        assert!(!may_resume(&life, &pace, pace.liveness_body));
     }
 
     #[test]

@@ -85,6 +85,7 @@ fn probe(section: &mut Section<'_, '_>) -> Probe {
         receipt_within: section.value("receipt_within", secs(3), limit()),
         concurrency: size(section.value("concurrency", 64, integer(1..=10_000))),
         source: section.optional("source", ip),
+        resume: section.value("resume", false, boolean),
     }
 }
 

@@ -54,7 +54,7 @@ fn the_full_sample_shows_the_defaults() {
     assert_eq!(full, Config::parse(MINIMAL).unwrap());
     assert_eq!(full.dns.rotation.as_str(), "roundrobin.peers.example");
     assert_eq!(full.admission.lease, Duration::from_secs(300));
-    assert_eq!(keys().len(), 30);
+    assert_eq!(keys().len(), 31);
 }
 
 #[test]
@@ -317,4 +317,58 @@ fn the_first_file_says_what_init_was_told() {
     assert_eq!(local.origin.destination.unwrap().as_str(), "127.0.0.1:7080");
     assert!(text.contains("\n#lease = \"300s\"\n"), "defaults are shown");
     assert_eq!(text.lines().count(), FULL.lines().count());
+}
+
+#[test]
+fn an_edge_is_read_or_what_is_missing_is_told() {
+    let fronted = |more: &str| Config::parse(&format!("{MINIMAL}\n[fronted]\n{more}")).unwrap().fronted;
+    assert_eq!(fronted(""), None);
+    let edge = fronted("edge = \"cdn.example:443\"").unwrap();
+    assert_eq!(
+        (edge.edge.as_str(), edge.sni, edge.required),
+        ("cdn.example:443", Sni::Absent, true)
+    );
+    assert!(edge.edge().is_ok());
+    let edge =
+        fronted("edge = \"192.0.2.9:443\"\nname = \"www.example\"\nsni = \"name\"\nca = \"ca.pem\"\nrequired = false")
+            .unwrap();
+    assert_eq!(
+        (edge.name.as_deref(), edge.sni, edge.required),
+        (Some("www.example"), Sni::Masquerade, false)
+    );
+    // The file is looked for where the configuration is.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("attester.toml");
+    std::fs::write(
+        &file,
+        format!("{MINIMAL}\n[fronted]\nedge = \"cdn.example:443\"\nca = \"ca.pem\"\n"),
+    )
+    .unwrap();
+    let edge = Config::load(&file).unwrap().fronted.unwrap();
+    assert_eq!(edge.ca, Some(folder.path().join("ca.pem")));
+    assert!(edge.edge().unwrap_err().to_string().contains("ca.pem"));
+
+    let (line, what) = problem("[fronted]\nname = \"cdn.example\"");
+    assert!(
+        line == 1 && what.starts_with("fronted.edge: it has no default and must be set to a host name"),
+        "{line} {what}"
+    );
+    for (wrong, right) in [
+        ("edge = \"cdn.example\"", "fronted.edge: expected a host name"),
+        (
+            "edge = \"c.example:443\"\nname = \"a b\"",
+            "fronted.name: expected the name",
+        ),
+        (
+            "edge = \"c.example:443\"\nsni = true",
+            "fronted.sni: expected \"none\" or \"name\"",
+        ),
+        (
+            "edge = \"c.example:443\"\nrequired = 1",
+            "fronted.required: expected true or false",
+        ),
+    ] {
+        let (_, what) = problem(&format!("[fronted]\n{wrong}"));
+        assert!(what.starts_with(right), "{what}");
+    }
 }

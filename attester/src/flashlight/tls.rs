@@ -25,7 +25,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::End;
+use super::{End, Target};
 
 /// Makes TLS connections to pinned keys.
 pub(super) struct Tls {
@@ -72,17 +72,13 @@ impl Tls {
     }
 
     /// The handshake with whoever is expected, and the pin of its key.
-    pub(super) async fn connect<S>(
-        &self,
-        stream: S,
-        address: SocketAddr,
-        end: &End,
-    ) -> Result<(TlsStream<S>, Pin), TlsError>
+    pub(super) async fn connect<S>(&self, stream: S, target: &Target) -> Result<(TlsStream<S>, Pin), TlsError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        match end {
-            End::Pinned(pin) => match handshake(self.config(address, *pin), stream, address).await {
+        let address = target.address;
+        match &target.end {
+            End::Pinned(pin) => match handshake(self.config(address, *pin, target.fresh), stream, address).await {
                 Ok(stream) => Ok((stream, *pin)),
                 Err(error) => Err(told(error, Some(*pin))),
             },
@@ -94,7 +90,7 @@ impl Tls {
         }
     }
 
-    fn config(&self, address: SocketAddr, pin: Pin) -> Arc<ClientConfig> {
+    fn config(&self, address: SocketAddr, pin: Pin, fresh: bool) -> Arc<ClientConfig> {
         let pinned = |resumption| {
             let mut config = self.base.clone();
             config
@@ -107,6 +103,10 @@ impl Tls {
             return pinned(Resumption::disabled());
         };
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if fresh {
+            // What it makes is resumed later.
+            kept.remove(&(address, pin));
+        }
         if kept.len() >= MAX_KEPT && !kept.contains_key(&(address, pin)) {
             // Costs each peer one fresh handshake.
             kept.clear();
@@ -255,4 +255,4 @@ fn pin_of(certificate: &CertificateDer<'_>) -> Result<Pin, rustls::Error> {
 struct OtherKey(Pin);
 
 /// The most configurations kept for resumption, each with the tickets of one peer: a few KiB.
-const MAX_KEPT: usize = 4096;
+const MAX_KEPT: usize = 16_384;

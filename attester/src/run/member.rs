@@ -119,6 +119,7 @@ impl Member {
             session,
             route,
             body,
+            fresh: !plan::may_resume(&self.life, &policy.pace, body),
             rng,
         })
     }

@@ -34,6 +34,8 @@ pub(super) struct Errand {
     pub(super) session: Option<SessionHandle>,
     pub(super) route: Route,
     pub(super) body: u64,
+    /// Whether its handshake must be a full one.
+    pub(super) fresh: bool,
     pub(super) rng: StdRng,
 }
 
@@ -257,6 +259,7 @@ impl Trial {
         let direct = Target {
             connect_token: errand.connect_token.clone(),
             host: Some(errand.own_name.to_string()),
+            fresh: errand.fresh,
             ..Target::pinned(registered, errand.identity.pin)
         };
         let target = match (errand.route.path, &kit.front) {

@@ -108,6 +108,17 @@ async fn every_probe_has_an_id_of_its_own_and_shakes_hands_anew_unless_told_othe
             assert_eq!((exchange.failure, kind), (None, expected));
             assert_eq!(exchange.pin, Some(key.pin()));
         }
+        // Whoever measures a handshake says so; and what that one made is resumed again.
+        for (fresh, expected) in [(true, full), (false, second)] {
+            let target = Target {
+                fresh,
+                ..target.clone()
+            };
+            let client = prober.exchange(&target, &job, Stopwatch::start(), &mut rng);
+            let server = async { answer(listener.accept().await.unwrap().0, &acceptor).await };
+            let (exchange, (kind, _)) = tokio::join!(client, server);
+            assert_eq!((exchange.failure, kind), (None, expected));
+        }
         // A session of one key says nothing about another that should answer there.
         let other = Target {
             end: End::Pinned(PeerKey::rsa().pin()),
