@@ -1,5 +1,7 @@
 //! The tunnels of Flashlight: heads and bodies of both sides, as bytes, and built to be read again.
 
+use std::time::Duration;
+
 use proto::tunnel::{
     self, BodyReader, ErrorBody, Framing, MAX_DESTINATION, MAX_ERROR_TEXT, MAX_HEAD, MAX_ID, Request,
     connect::{self, MAX_TOKENS, MAX_VALUE, Preamble, Reply},
@@ -287,6 +289,7 @@ fn built_connect(choices: &mut Choices<'_>, report: &mut Report) {
         destination: value(choices, "origin.example:80"),
         tokens: (0..choices.below(4)).map(|_| value(choices, "sesame")).collect(),
         device_id: choices.twist().then(|| value(choices, "device")),
+        dial_timeout: choices.twist().then(|| Duration::from_millis(choices.any())),
     };
     let mut out = Vec::new();
     if request.encode(&mut out).is_err() {

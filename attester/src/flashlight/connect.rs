@@ -22,6 +22,7 @@ where
         destination: job.destination.to_string(),
         tokens: token.map(str::to_owned).into_iter().collect(),
         device_id: Some(device_id),
+        dial_timeout: None,
     };
     let mut head = Vec::new();
     // The only part of it that a stranger chose is the token.

@@ -1,7 +1,9 @@
 //! HTTP CONNECT as Flashlight's "chained" servers speak it: a token in place of a password, and two generations of servers
 //! that each bend the RFC in their own way.
 
-use super::http::{self, Fields, RequestLine, is_word, sendable};
+use std::time::Duration;
+
+use super::http::{self, Fields, RequestLine, decimal, is_word, sendable};
 use super::{EncodeError, ErrorBody, Field, Framing, HeadError, MAX_DESTINATION};
 
 /// A request to open a tunnel.
@@ -14,6 +16,9 @@ pub struct Request {
     pub tokens: Vec<String>,
     /// The client's device id.
     pub device_id: Option<String>,
+    /// How long the client is ready to wait for the dial, in whole milliseconds. As in the real server it can only shorten the
+    /// server's own limit, zero fails at once, and what is no number counts as absent.
+    pub dial_timeout: Option<Duration>,
 }
 
 impl Request {
@@ -40,6 +45,9 @@ impl Request {
         {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
+        if let Some(limit) = self.dial_timeout {
+            head.push_str(&format!("{DIAL_TIMEOUT}: {}\r\n", limit.as_millis()));
+        }
         head.push_str("\r\n");
         out.extend_from_slice(head.as_bytes());
         Ok(())
@@ -58,6 +66,7 @@ impl Request {
             destination: line.target.to_owned(),
             tokens: tokens.ok_or(HeadError::Unreadable(TOKEN))?,
             device_id: fields.text(DEVICE_ID, MAX_VALUE)?,
+            dial_timeout: fields.first(DIAL_TIMEOUT).and_then(decimal).map(Duration::from_millis),
         })
     }
 }
@@ -173,4 +182,5 @@ fn is_value(value: &str) -> bool {
 
 const TOKEN: &str = "X-Lantern-Auth-Token";
 const DEVICE_ID: &str = "X-Lantern-Device-Id";
+const DIAL_TIMEOUT: &str = "X-Lantern-Dial-Timeout";
 const CONNECT_OK: &[u8] = b"a\r\nCONNECT OK\r\n";

@@ -4,6 +4,8 @@
 //! later ones in the path `/<id>/<destination>/<op>/`. Servers of 2014 know the headers only; later ones look at the headers
 //! only when the path has at most five bytes. The header form is therefore the one to send by default.
 
+use std::borrow::Cow;
+
 use super::http::{self, Fields, RequestLine, is_word, sendable};
 use super::{EncodeError, Field, Framing, HeadError, MAX_DESTINATION, MAX_ID, Version};
 
@@ -164,6 +166,29 @@ pub struct Request {
     pub keep_alive: bool,
     /// The client waits for `100 Continue` before it sends the body.
     pub expect_continue: bool,
+    /// What a server that knows nothing of enproxy would see in it.
+    pub visit: Visit,
+}
+
+/// What a request is to an ordinary web server, which a peer may have to pass for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visit {
+    /// `GET` or `POST` of the site's first page, `/`.
+    Home,
+    /// `GET` or `POST` of anything else.
+    Elsewhere,
+    /// Another method.
+    Method,
+}
+
+impl Visit {
+    fn of(method: &str, path: Option<&str>) -> Self {
+        match (method, path) {
+            ("GET" | "POST", Some("" | "/")) => Self::Home,
+            ("GET" | "POST", _) => Self::Elsewhere,
+            _ => Self::Method,
+        }
+    }
 }
 
 /// What a request asks for.
@@ -206,10 +231,12 @@ impl Refusal {
 
 impl Request {
     pub(super) fn from_head(line: &RequestLine<'_>, fields: &Fields<'_>) -> Result<Self, HeadError> {
+        let path = path::decode(line.target);
+        let visit = Visit::of(line.method, path.as_deref().ok());
         let purpose = if line.method == "HEAD" {
             Purpose::Health
         } else {
-            call(line.target, fields).map_or_else(Purpose::Refused, Purpose::Call)
+            call(path, fields).map_or_else(Purpose::Refused, Purpose::Call)
         };
         Ok(Self {
             purpose,
@@ -217,6 +244,7 @@ impl Request {
             version: line.version,
             keep_alive: fields.keep_alive(line.version),
             expect_continue: line.version == Version::Http11 && fields.has_token("expect", "100-continue"),
+            visit,
         })
     }
 }
@@ -315,8 +343,8 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// The answer to a health check: a response to `HEAD` has no length of its own to tell.
 pub const HEALTHY: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 
-fn call(target: &str, fields: &Fields<'_>) -> Result<Call, Refusal> {
-    let path = path::decode(target).map_err(Refusal::Path)?;
+fn call(path: Result<Cow<'_, str>, String>, fields: &Fields<'_>) -> Result<Call, Refusal> {
+    let path = path.map_err(Refusal::Path)?;
     let (id, destination, op) = if path.len() > LONGEST_ROOT {
         path::split(&path).ok_or_else(|| Refusal::Path(path.chars().take(MAX_ECHO).collect()))?
     } else {

@@ -294,7 +294,7 @@ fn version(minor: Option<u8>) -> Version {
 }
 
 /// Digits only: no sign, no list, no surrounding text.
-fn decimal(value: &[u8]) -> Option<u64> {
+pub(super) fn decimal(value: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(value).ok()?;
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { text.parse().ok() } else { None }

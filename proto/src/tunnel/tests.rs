@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::body::{MAX_CHUNK_LINE, MAX_TRAILERS};
-use super::connect::{self, Preamble, Reply};
-use super::enproxy::{self, Call, Form, Op, Purpose, Refusal, Response};
+use super::enproxy::{self, Call, Form, Op, Purpose, Refusal, Response, Visit};
 use super::*;
+
+mod chained;
 
 /// The head of a small streamed write, path form, by the newest Go client.
 const PATH_WRITE: &[u8] =
@@ -159,6 +162,34 @@ fn health_old_versions_and_expectations() {
 }
 
 #[test]
+fn what_a_request_is_to_an_ordinary_web_server() {
+    let visit = |line: &str| request(format!("{line} HTTP/1.1\r\nHost: p\r\n\r\n").as_bytes()).visit;
+    for home in [
+        "GET /",
+        "POST /",
+        "GET /?q=1",
+        "GET http://p/",
+        "GET http://p",
+        "GET %2f",
+    ] {
+        assert_eq!(visit(home), Visit::Home, "{home}");
+    }
+    for elsewhere in [
+        "GET /abc",
+        "GET /a/b:1/write/",
+        "POST /favicon.ico",
+        "GET /%zz",
+        "GET //",
+        "GET *",
+    ] {
+        assert_eq!(visit(elsewhere), Visit::Elsewhere, "{elsewhere}");
+    }
+    for method in ["PUT /", "OPTIONS *", "get /", "HEAD /", "DELETE /abc"] {
+        assert_eq!(visit(method), Visit::Method, "{method}");
+    }
+}
+
+#[test]
 fn heads_that_end_a_connection() {
     let error = |head: &str| decode_request(head.as_bytes()).unwrap_err();
     let with = |fields: &str| error(&format!("POST / HTTP/1.1\r\n{fields}\r\n"));
@@ -243,95 +274,6 @@ fn responses_of_the_real_servers() {
     );
     let endless = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(MAX_HEAD / 25 + 1);
     assert_eq!(enproxy::decode_response(&endless), Err(HeadError::TooLong));
-}
-
-#[test]
-fn connect_requests() {
-    let real = b"CONNECT 127.0.0.1:19080 HTTP/1.1\r\nHost: elsewhere:1\r\nUser-Agent: Go-http-client/1.1\r\nX-Lantern-Auth-Token: wrong\r\n\
-        X-Lantern-Auth-Token: sekrit\r\nX-Lantern-Device-Id: 1234-5678-90\r\n\r\n";
-    let wanted = connect::Request {
-        destination: "127.0.0.1:19080".into(),
-        tokens: vec!["wrong".into(), "sekrit".into()],
-        device_id: Some("1234-5678-90".into()),
-    };
-    assert_eq!(
-        decode_request(real).unwrap().unwrap(),
-        (Request::Connect(wanted), real.len())
-    );
-    let mut out = Vec::new();
-    let split = connect::Request {
-        destination: "a:1".into(),
-        tokens: vec!["x\r\ny: z".into()],
-        device_id: None,
-    };
-    assert_eq!(split.encode(&mut out), Err(EncodeError(Field::Token)));
-    assert!(out.is_empty());
-}
-
-#[test]
-fn connect_replies() {
-    let refused =
-        b"HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nContent-Length: 49\r\nKeep-Alive: timeout=68\r\n\r\n\
-        dial tcp 127.0.0.1:1: connect: connection refused";
-    match connect::decode_reply(refused).unwrap().unwrap() {
-        (Reply::Refused { status, mut body }, length) => {
-            assert!(body.push(&refused[length..]));
-            assert_eq!(
-                (status, body.text().as_str()),
-                (502, "dial tcp 127.0.0.1:1: connect: connection refused")
-            );
-        }
-        other => panic!("{other:?}"),
-    }
-    let open = b"HTTP/1.1 200 OK\r\nDate: Sunday, 22-Nov-26 19:18:04 UTC\r\nContent-Length: 0\r\n\r\n";
-    assert!(matches!(connect::decode_reply(open), Ok(Some((Reply::Open(_), length))) if length == open.len()));
-    let mut out = Vec::new();
-    connect::encode_refusal(403, "port 25 is not served", &mut out);
-    assert!(matches!(
-        connect::decode_reply(&out),
-        Ok(Some((Reply::Refused { status: 403, .. }, _)))
-    ));
-}
-
-fn preamble(head: &[u8]) -> Preamble {
-    match connect::decode_reply(head).unwrap().unwrap() {
-        (Reply::Open(preamble), _) => preamble,
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn the_unterminated_chunk_of_2014() {
-    let chunked = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n";
-    for (head, stream, wanted) in [
-        (
-            &chunked[..],
-            &b"a\r\nCONNECT OK\r\nHTTP/1.1 200 OK\r\n"[..],
-            &b"HTTP/1.1 200 OK\r\n"[..],
-        ),
-        (chunked, b"a\r\nCONNECT OK\r\n", b""),
-        (chunked, b"a\r\nCONNECT NO\r\n", b"a\r\nCONNECT NO\r\n"),
-        (
-            chunked,
-            b"a\r\nCONNECT OK\r\na\r\nCONNECT OK\r\n",
-            b"a\r\nCONNECT OK\r\n",
-        ),
-        (chunked, b"a\r\nCON", b"a\r\nCON"),
-        (chunked, b"220 banner", b"220 banner"),
-        (connect::OPEN, b"a\r\nCONNECT OK\r\n", b"a\r\nCONNECT OK\r\n"),
-    ] {
-        for first in 0..=stream.len() {
-            for second in first..=stream.len() {
-                let mut strip = preamble(head);
-                let mut got = Vec::new();
-                for piece in [&stream[..first], &stream[first..second], &stream[second..]] {
-                    got.extend(strip.strip(piece).concat());
-                }
-                got.extend_from_slice(strip.finish());
-                assert_eq!(got, wanted, "split at {first} and {second}");
-            }
-        }
-    }
 }
 
 #[test]
@@ -431,8 +373,10 @@ proptest! {
     #[test]
     fn connects_come_back(
         host in "[a-z0-9.-]{1,40}", port in 1..=u16::MAX, tokens in prop::collection::vec("[!-~]{1,20}", 0..4), device_id in prop::option::of("[!-~]{1,20}"),
+        limit in prop::option::of(any::<u64>()),
     ) {
-        let sent = connect::Request { destination: format!("{host}:{port}"), tokens, device_id };
+        let dial_timeout = limit.map(Duration::from_millis);
+        let sent = connect::Request { destination: format!("{host}:{port}"), tokens, device_id, dial_timeout };
         let mut out = Vec::new();
         sent.encode(&mut out).unwrap();
         prop_assert_eq!(decode_request(&out), Ok(Some((Request::Connect(sent), out.len()))));

@@ -1,5 +1,7 @@
 //! Heads and bodies of the tunnels, and what a probe carries in them.
 
+use std::time::Duration;
+
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use proto::{
     ids::Digest,
@@ -20,10 +22,14 @@ fn call() -> impl Strategy<Value = Call> {
 fn connect_request() -> impl Strategy<Value = connect::Request> {
     let target = ("[a-z0-9.-]{1,40}", 1..=u16::MAX).prop_map(|(host, port)| format!("{host}:{port}"));
     let value = "[!-~]([ -~]{0,20}[!-~])?";
-    (target, vec(value, 0..5), option::of(value)).prop_map(|(destination, tokens, device_id)| connect::Request {
-        destination,
-        tokens,
-        device_id,
+    let limit = option::of(any::<u64>().prop_map(Duration::from_millis));
+    (target, vec(value, 0..5), option::of(value), limit).prop_map(|(destination, tokens, device_id, dial_timeout)| {
+        connect::Request {
+            destination,
+            tokens,
+            device_id,
+            dial_timeout,
+        }
     })
 }
 

@@ -290,6 +290,7 @@ fn wrote(means: &Means, writing: &Writing, body: &str) -> String {
                 destination: destination.clone(),
                 tokens: tokens.clone(),
                 device_id: device_id.clone(),
+                dial_timeout: None,
             };
             request.encode(&mut out).unwrap();
         }
