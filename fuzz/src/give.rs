@@ -13,7 +13,7 @@ use peer_agent::{
     fuzzing,
     give::{BoxStream, Config, Dial, DialFuture},
 };
-use proto::tunnel::{MAX_DESTINATION, connect, enproxy};
+use proto::tunnel::{self, MAX_DESTINATION, connect, enproxy};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
@@ -27,7 +27,7 @@ pub const TARGET: Target = Target {
     name: "give",
     says: "what comes in on a connection to the give mode server",
     input: Input::Bytes,
-    properties: &[ENDS, ASKED_FOR, ONLY_BODIES, WELL_FORMED, HOWEVER_CUT],
+    properties: &[ENDS, ASKED_FOR, ONLY_BODIES, WELL_FORMED, HOWEVER_CUT, GUARDED],
     run,
 };
 
@@ -52,11 +52,17 @@ const HOWEVER_CUT: Property = Property {
     says: "the same destinations are sent the same bytes however the client's are cut",
 };
 
+const GUARDED: Property = Property {
+    name: "guarded",
+    says: "a peer with a token dials nothing for a CONNECT without it, and answers as a web server does",
+};
+
 fn run(input: &[u8], report: &mut Report) {
-    let whole = served(pieces(input, &[]));
+    let whole = served(pieces(input, &[]), None);
     let cuts = &input[input.len() - input.len().min(5)..];
-    let cut = served(pieces(input, cuts));
-    let (Some((dialled, answer)), Some((dialled_cut, _))) = (whole, cut) else {
+    let cut = served(pieces(input, cuts), None);
+    let guarded = served(pieces(input, &[]), Some(TOKEN));
+    let (Some((dialled, answer)), Some((dialled_cut, _)), Some(guarded)) = (whole, cut, guarded) else {
         return report.broken(ENDS, "the connection does not end");
     };
     report.note(|| format!("{dialled:?}"));
@@ -73,23 +79,39 @@ fn run(input: &[u8], report: &mut Report) {
             format!("{} bytes to {destination}, {} came", sent.len(), input.len())
         });
     }
+    answered(input, &answer, report);
+    answered(input, &guarded.1, report);
+    // What comes after a first request that is none of CONNECT may be one.
+    let connects = matches!(
+        tunnel::decode_request(input),
+        Ok(Some((tunnel::Request::Connect(_), _)))
+    );
+    if connects && !contains(input, TOKEN.as_bytes()) {
+        let is_page = guarded.1.starts_with(b"HTTP/1.1 400 Bad Request\r\nDate: ");
+        report.check(GUARDED, guarded.0.is_empty() && is_page, || {
+            format!("{:?} {}", guarded.0, String::from_utf8_lossy(&guarded.1))
+        });
+    }
+}
+
+fn answered(input: &[u8], answer: &[u8], report: &mut Report) {
     // The shortest request has some 16 bytes; an answer to it a head of 400 at most, or an error text.
     let most = (1 + input.len() / 14) * (1500 + ANSWER.len());
     report.check(ENDS, answer.len() <= most, || {
         format!("{} bytes for {}", answer.len(), input.len())
     });
     if !answer.is_empty() {
-        let readable = matches!(enproxy::decode_response(&answer), Ok(Some(_)))
-            && matches!(connect::decode_reply(&answer), Ok(Some(_)))
+        let readable = matches!(enproxy::decode_response(answer), Ok(Some(_)))
+            && matches!(connect::decode_reply(answer), Ok(Some(_)))
             || answer == enproxy::CONTINUE;
-        report.check(WELL_FORMED, readable, || String::from_utf8_lossy(&answer).into_owned());
+        report.check(WELL_FORMED, readable, || String::from_utf8_lossy(answer).into_owned());
     }
 }
 
 type Dialled = Vec<(String, Vec<u8>)>;
 
 /// What was dialled and sent there, and what the client got; `None` when the connection did not end.
-fn served(pieces: Vec<Vec<u8>>) -> Option<(Dialled, Vec<u8>)> {
+fn served(pieces: Vec<Vec<u8>>, token: Option<&str>) -> Option<(Dialled, Vec<u8>)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -99,6 +121,7 @@ fn served(pieces: Vec<Vec<u8>>) -> Option<(Dialled, Vec<u8>)> {
     let stream = Scripted::of(pieces);
     let config = Config {
         allow_private: true,
+        token: token.map(str::to_owned),
         ..Config::default()
     };
     let dialer = Arc::new(Dialer(notes.clone()));
@@ -189,4 +212,6 @@ fn percent_decoded(input: &[u8]) -> Vec<u8> {
     decoded
 }
 
+/// Nobody knows it.
+const TOKEN: &str = "an-unlikely-token";
 const ANSWER: &[u8] = b"HTTP/1.0 200 OK\r\n\r\nhello";

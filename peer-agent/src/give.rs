@@ -7,6 +7,8 @@
 //! client ⇄ TLS ⇄ server ⇄ [tap] ⇄ what the dialer returned
 //! ```
 //!
+//! With a token, whoever has none sees an ordinary web server (`web`).
+//!
 //! A stranger costs at most one connection, one request head, one record of body and one seat among the tunnels; everything has
 //! a deadline. What a client does wrong is logged at `debug` and never stops the server.
 
@@ -14,6 +16,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use proto::{
     ids::Pin,
+    time::Clock,
     tunnel::{HeadError, Request, connect::encode_refusal},
 };
 use tokio::{
@@ -39,6 +42,7 @@ mod quota;
 mod tapped;
 mod tls;
 mod tunnels;
+mod web;
 
 pub use config::{Config, ConfigError, Limits};
 pub use dial::{BoxStream, Dial, DialError, DialFuture, DirectDial, Stream};
@@ -49,6 +53,7 @@ use crate::tap::Tap;
 use conn::{Conn, ConnError};
 use quota::Quota;
 use tunnels::Tunnels;
+use web::Page;
 
 /// A give mode server that listens but does not serve yet.
 pub struct Give {
@@ -210,6 +215,8 @@ struct Shared {
     /// Of tunnels of both kinds.
     seats: Arc<Quota>,
     stopping: CancellationToken,
+    /// For the date of a web server's answer; nothing is decided by it.
+    clock: Clock,
 }
 
 impl Shared {
@@ -223,7 +230,13 @@ impl Shared {
             tunnels,
             seats,
             stopping,
+            clock: Clock::system(),
         }
+    }
+
+    /// Does it pass for a web server with those who do not know the token?
+    fn is_guarded(&self) -> bool {
+        self.config.token.is_some()
     }
 }
 
@@ -289,7 +302,11 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, stream: S, so
         debug!(error = dial::explain(&error), "connection dropped");
         let Some(status) = last_status(&error) else { return };
         let mut out = Vec::new();
-        encode_refusal(status, &dial::explain(&error), &mut out);
+        match (shared.is_guarded(), status) {
+            (true, 408) => Page::TimedOut.encode(shared.clock.now(), false, &mut out),
+            (true, _) => Page::BadRequest.encode(shared.clock.now(), false, &mut out),
+            (false, _) => encode_refusal(status, &dial::explain(&error), &mut out),
+        }
         if conn.send(&out).await.is_err() {
             return;
         }

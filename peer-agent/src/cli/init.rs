@@ -134,7 +134,7 @@ identity = {identity}
 listen = {listen}
 # Folder of its TLS key and certificate, made at the first run.
 state = {state}
-# What CONNECT clients must present; anyone is served without it.
+# What CONNECT clients must present; anyone is served without it. With it, who does not speak enproxy sees a web server.
 # token = \"…\"
 # Destination ports that are served; all without it.
 # ports = [80, 443]

@@ -21,6 +21,7 @@ use super::{
     pacer::Pacer,
     quota::Seat,
     tapped::tapped,
+    web::Page,
 };
 
 /// Serves the one request that a connection can be turned into a tunnel with.
@@ -30,27 +31,27 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     request: Request,
     source: IpAddr,
 ) -> Result<(), ConnError> {
-    let (status, text) = match open(shared, &request, source).await {
-        Ok((stream, _seat)) => {
-            conn.send(OPEN).await?;
-            let (client, early) = conn.into_parts();
-            relay(shared, client, early, stream).await;
-            return Ok(());
-        }
-        Err(refused) => refused,
-    };
     let mut out = Vec::new();
-    encode_refusal(status, &text, &mut out);
+    if token_fits(shared.config.token.as_deref(), &request.tokens) {
+        match open(shared, &request, source).await {
+            Ok((stream, _seat)) => {
+                conn.send(OPEN).await?;
+                let (client, early) = conn.into_parts();
+                relay(shared, client, early, stream).await;
+                return Ok(());
+            }
+            Err((status, text)) => encode_refusal(status, &text, &mut out),
+        }
+    } else {
+        // A web server knows no CONNECT, and does not tell a prober what is missing.
+        Page::BadRequest.encode(shared.clock.now(), false, &mut out);
+    }
     conn.send(&out).await?;
     conn.close().await;
     Ok(())
 }
 
 async fn open(shared: &Shared, request: &Request, source: IpAddr) -> Result<(BoxStream, Seat), (u16, String)> {
-    if !token_fits(shared.config.token.as_deref(), &request.tokens) {
-        // Real servers answer as a web server would that knows no CONNECT: they do not tell a prober what is missing.
-        return Err((400, "Bad Request".to_owned()));
-    }
     let Some(seat) = shared.seats.take(source) else {
         return Err((503, "This peer has too many open tunnels: try again later".to_owned()));
     };

@@ -23,6 +23,7 @@ use super::{
     dial::explain,
     tapped::tapped,
     tunnels::{End, Ends, Failure, Found, Tunnel},
+    web::Page,
 };
 
 mod download;
@@ -45,7 +46,11 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     match request.purpose {
         Purpose::Health => {
             exchange.skip(&request).await?;
-            exchange.conn.send(HEALTHY).await?;
+            exchange.healthy().await?;
+        }
+        Purpose::Refused(_) if shared.is_guarded() => {
+            exchange.skip(&request).await?;
+            exchange.page(Page::to(request.visit)).await?;
         }
         Purpose::Refused(ref refusal) => {
             let failure = Failure::new(refusal.status(), refusal.to_string());
@@ -195,6 +200,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
             version: self.version,
             keep_alive: self.keep,
         }
+    }
+
+    async fn healthy(&mut self) -> Result<(), ConnError> {
+        if !self.shared.is_guarded() {
+            return self.conn.send(HEALTHY).await;
+        }
+        let mut out = Vec::new();
+        Page::Home.encode_head(self.shared.clock.now(), self.keep, &mut out);
+        self.conn.send(&out).await
+    }
+
+    async fn page(&mut self, page: Page) -> Result<(), ConnError> {
+        let mut out = Vec::new();
+        page.encode(self.shared.clock.now(), self.keep, &mut out);
+        self.conn.send(&out).await
     }
 
     async fn fail(&mut self, failure: &Failure) -> Result<(), ConnError> {

@@ -10,3 +10,4 @@ mod memory;
 mod rig;
 mod tap;
 mod timing;
+mod web;

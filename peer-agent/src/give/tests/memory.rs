@@ -1,8 +1,9 @@
 //! A server over in-memory streams: with virtual time the clock moves exactly when everybody waits.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use proto::tunnel::enproxy::Op;
@@ -22,17 +23,30 @@ use crate::{
 /// A destination whose dial never ends.
 pub(super) const NEVER: &str = "never:1";
 
+/// A destination that refuses, each time in other words.
+pub(super) const NOBODY: &str = "nobody:1";
+
 /// Destinations are handed to the test.
-struct Handed(mpsc::Sender<DuplexStream>);
+struct Handed {
+    to: mpsc::Sender<DuplexStream>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
 
 impl Dial for Handed {
     fn dial<'a>(&'a self, destination: &'a str) -> DialFuture<'a> {
+        let attempt = {
+            let mut asked = self.asked.lock().unwrap();
+            asked.push(destination.to_owned());
+            asked.len()
+        };
         Box::pin(async move {
-            if destination == NEVER {
-                std::future::pending::<()>().await;
+            match destination {
+                NEVER => std::future::pending::<()>().await,
+                NOBODY => return Err(io::Error::other(format!("attempt {attempt} was refused"))),
+                _ => {}
             }
             let (near, far) = duplex(1 << 20);
-            self.0.send(far).await.unwrap();
+            self.to.send(far).await.unwrap();
             Ok(Box::new(near) as BoxStream)
         })
     }
@@ -43,6 +57,7 @@ pub(super) struct Rig {
     shared: Arc<Shared>,
     /// The far ends of connections to destinations.
     pub(super) dialed: mpsc::Receiver<DuplexStream>,
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Rig {
@@ -51,15 +66,15 @@ impl Rig {
     }
 
     pub(super) fn tapped(change: impl FnOnce(&mut Config), tap: Tap) -> Self {
-        let (handed, dialed) = mpsc::channel(8);
+        let (to, dialed) = mpsc::channel(8);
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let dialer = Handed {
+            to,
+            asked: Arc::clone(&asked),
+        };
         let mut config = Config::default();
         change(&mut config);
-        let shared = Arc::new(Shared::new(
-            config,
-            tap,
-            Arc::new(Handed(handed)),
-            CancellationToken::new(),
-        ));
+        let shared = Arc::new(Shared::new(config, tap, Arc::new(dialer), CancellationToken::new()));
         let sweeping = Arc::clone(&shared);
         tokio::spawn(async move {
             let mut ticks = interval(sweep_period(&sweeping.config.limits));
@@ -68,11 +83,21 @@ impl Rig {
                 sweeping.tunnels.sweep();
             }
         });
-        Self { shared, dialed }
+        Self { shared, dialed, asked }
+    }
+
+    /// What was dialled so far.
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 
     pub(super) fn client(&self) -> Client<DuplexStream> {
-        let (near, far) = duplex(1 << 20);
+        self.narrow_client(1 << 20)
+    }
+
+    /// A client on whose way are at most `room` bytes in either direction.
+    pub(super) fn narrow_client(&self, room: usize) -> Client<DuplexStream> {
+        let (near, far) = duplex(room);
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move { serve(&shared, far, IpAddr::V4(Ipv4Addr::LOCALHOST)).await });
         Client::new(near)

@@ -17,7 +17,7 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinHandle,
     time::{Duration, timeout},
 };
@@ -77,6 +77,12 @@ impl Server {
         &self,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> io::Result<TlsStream<TcpStream>> {
+        let socket = TcpStream::connect(self.addr).await?;
+        self.connector(versions).tls(socket).await
+    }
+
+    /// What opens many of them.
+    pub(super) fn connector(&self, versions: &[&'static rustls::SupportedProtocolVersion]) -> Connector {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let pinned = Arc::new(Pinned {
             pin: self.pin,
@@ -88,9 +94,30 @@ impl Server {
             .dangerous()
             .with_custom_certificate_verifier(pinned)
             .with_no_client_auth();
-        let socket = TcpStream::connect(self.addr).await?;
-        let name = ServerName::from(self.addr.ip());
-        TlsConnector::from(Arc::new(config)).connect(name, socket).await
+        Connector {
+            addr: self.addr,
+            tls: Arc::new(config).into(),
+        }
+    }
+}
+
+/// Opens TLS connections to a server.
+#[derive(Clone)]
+pub(super) struct Connector {
+    addr: SocketAddr,
+    tls: TlsConnector,
+}
+
+impl Connector {
+    /// One that comes from this address.
+    pub(super) async fn connect_from(&self, source: SocketAddr) -> io::Result<TlsStream<TcpStream>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(source)?;
+        self.tls(socket.connect(self.addr).await?).await
+    }
+
+    async fn tls(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        self.tls.connect(ServerName::from(self.addr.ip()), socket).await
     }
 }
 
