@@ -33,14 +33,16 @@ pub(super) const OTHERWISE: &[(&str, &str, usize, u16, &str)] = &[
     // Its words for a destination that policy forbids are the host program's.
     ("dest-denied-403", "conn0", 0, 403, DENIED),
     ("dest-denied-403", "conn0", 1, 403, DENIED),
-    // It plays a whole web server, page and all, to those who do not know the token. Ours has the status alone.
-    ("chained-bad-token", "conn0", 0, 400, "Bad Request"),
-    ("chained-no-token", "conn0", 0, 400, "Bad Request"),
-    // On ours a request that is no CONNECT is one of enproxy, since both are served on one port: this one has no id.
-    ("chained-get-notoken", "conn0", 0, 400, NO_ID),
+    // It plays a web server to those who do not know the token. So does ours, which has other pages.
+    ("chained-bad-token", "conn0", 0, 400, BAD_REQUEST),
+    ("chained-no-token", "conn0", 0, 400, BAD_REQUEST),
+    ("chained-get-notoken", "conn0", 0, 200, HOME),
+    // A forward proxy for plain HTTP, which no Flashlight client asks for: ours has no such page.
+    ("chained-http-get", "conn0", 0, 404, NOT_FOUND),
+    // On ours, without a token, a request that is no CONNECT is one of enproxy, since both are served on one port: this one has no id.
     ("chained2014-method", "conn0", 0, 400, NO_ID),
-    // A forward proxy for plain HTTP, which no Flashlight client asks for.
-    ("chained-http-get", "conn0", 0, 400, NO_ID),
+    // The words for a dial that took too long are those of Go. This one had no time at all, and ours does not even begin.
+    (NO_TIME, "conn0", 0, 502, "no connection within 0 s"),
 ];
 
 #[test]
@@ -256,13 +258,14 @@ fn are_dialled(capture: &Capture, dialled: &[String]) {
     if capture.name == FORGOTTEN {
         expected = vec![expected[0]; 3];
     }
-    // A CONNECT that was refused by the dialer is no tunnel. One without the token does not come as far.
+    // A CONNECT that was refused by the dialer is no tunnel. One without the token, or without time, does not come as far.
     let refused = capture
         .connections
         .iter()
         .flat_map(|conn| &conn.exchanges)
         .filter(|exchange| {
-            exchange.request.form == Form::Connect
+            capture.name != NO_TIME
+                && exchange.request.form == Form::Connect
                 && exchange.response.as_ref().is_some_and(|response| response.status > 400)
         });
     expected.extend(refused.map(|exchange| exchange.request.destination.as_str()));
@@ -302,6 +305,14 @@ pub(super) fn virtual_time() -> Runtime {
 
 /// Its server forgets an id after two seconds.
 const FORGOTTEN: &str = "forgotten-id";
+/// Its client asks for a dial of 0 ms.
+const NO_TIME: &str = "chained-dial-timeout-hdr";
+const HOME: &str = "<!DOCTYPE html>\n<html>\n<head><title>Welcome</title></head>\n<body>\n<h1>Welcome</h1>\n\
+    <p>There is nothing on this site yet. Please look in again later.</p>\n</body>\n</html>\n";
+const BAD_REQUEST: &str = "<!DOCTYPE html>\n<html>\n<head><title>400 Bad Request</title></head>\n<body>\n<h1>400 Bad Request</h1>\n\
+    <p>What was sent is not a request that can be answered here.</p>\n</body>\n</html>\n";
+const NOT_FOUND: &str = "<!DOCTYPE html>\n<html>\n<head><title>404 Not Found</title></head>\n<body>\n<h1>404 Not Found</h1>\n\
+    <p>There is no page of this name. The address may be misspelled.</p>\n</body>\n</html>\n";
 const REFUSED: &str = "Unable to get outoing connection to destination server: Unable to dial out to 127.0.0.1:1: \
     dial tcp 127.0.0.1:1: connect: connection refused";
 const DENIED: &str = "Unable to get outoing connection to destination server: Unable to dial out to 127.0.0.1:19080: \

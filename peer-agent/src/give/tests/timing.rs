@@ -133,6 +133,39 @@ async fn dials_have_a_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn connect_clients_may_wait_for_less() {
+    let rig = Rig::new(|_| {});
+    for (asked, waits) in [
+        ("", 10.0),
+        ("X-Lantern-Dial-Timeout: 250\r\n", 0.25),
+        ("X-Lantern-Dial-Timeout: 10001\r\n", 10.0),
+        ("X-Lantern-Dial-Timeout: 18446744073709551615\r\n", 10.0),
+        ("X-Lantern-Dial-Timeout: 0\r\n", 0.0),
+        ("X-Lantern-Dial-Timeout: -1\r\n", 10.0),
+        ("X-Lantern-Dial-Timeout: soon\r\n", 10.0),
+    ] {
+        let (mut client, start) = (rig.client(), Instant::now());
+        client.send(format!("CONNECT {NEVER} HTTP/1.1\r\n{asked}\r\n")).await;
+        let refused = client.answer().await.unwrap();
+        let told = format!("no connection within {waits} s");
+        assert_eq!((refused.head.status, refused.text()), (502, told), "{asked}");
+        assert_eq!(
+            (seconds(start.elapsed()), refused.head.keep_alive),
+            (waits, false),
+            "{asked}"
+        );
+    }
+    // Zero is not even tried: the one that would be there at once is too late.
+    assert_eq!(rig.asked(), [NEVER; 6]);
+    let mut client = rig.client();
+    client
+        .send("CONNECT a:1 HTTP/1.1\r\nX-Lantern-Dial-Timeout: 0\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.unwrap().head.status, 502);
+    assert_eq!(rig.asked().len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
 async fn connect_tunnels_end_when_idle_or_over() {
     let mut rig = Rig::new(|_| {});
     let request = connect::Request {
