@@ -16,7 +16,6 @@ pub(super) struct Conn<S> {
     stream: S,
     /// Received and not yet used.
     input: BytesMut,
-    fresh: bool,
     head: Duration,
     keep_alive: Duration,
     stall: Duration,
@@ -50,25 +49,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         Self {
             stream,
             input: BytesMut::new(),
-            fresh: true,
             head,
             keep_alive,
             stall,
         }
     }
 
-    /// The next request head; `None` when the client closed or stayed silent between two requests, as it may.
+    /// The next request head; `None` when the client closed or stayed silent between two requests, as it may, and before the first
+    /// one as well: real clients open a connection for later writes when they open a tunnel, and may have nothing to write for long.
     pub(super) async fn request(&mut self) -> Result<Option<Request>, ConnError> {
-        let patience = if self.fresh { self.head } else { self.keep_alive };
         if self.input.is_empty() {
-            match timeout(patience, self.fill()).await {
-                Ok(Ok(0)) => return Ok(None),
+            match timeout(self.keep_alive, self.fill()).await {
+                Ok(Ok(0)) | Err(_) => return Ok(None),
                 Ok(read) => read.map_err(ConnError::Io)?,
-                Err(_) if self.fresh => return Err(ConnError::SlowHead),
-                Err(_) => return Ok(None),
             };
         }
-        self.fresh = false;
         let deadline = Instant::now() + self.head;
         loop {
             if let Some((request, length)) = tunnel::decode_request(&self.input).map_err(ConnError::Head)? {

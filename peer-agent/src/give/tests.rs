@@ -6,6 +6,7 @@
 mod abuse;
 mod connect;
 mod enproxy;
+mod generations;
 mod memory;
 mod rig;
 mod tap;

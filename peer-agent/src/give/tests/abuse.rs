@@ -103,9 +103,12 @@ async fn slow_heads_meet_a_deadline() {
     let answer = client.answer().await.unwrap();
     assert_eq!(answer.head.status, 408);
     assert!(client.rest().await.is_empty());
-    // Silence from the start, before TLS and after it.
-    assert_eq!(server.client().await.answer().await.unwrap().head.status, 408);
-    let silent = Server::start(|config| config.limits.handshake = Duration::from_millis(50));
+    // Silence from the start, after TLS and before it.
+    let silent = Server::start(|config| {
+        config.limits.handshake = Duration::from_millis(50);
+        config.limits.keep_alive = Duration::from_millis(50);
+    });
+    assert!(silent.client().await.rest().await.is_empty());
     super::rig::Client::new(TcpStream::connect(silent.addr).await.unwrap())
         .rest()
         .await;

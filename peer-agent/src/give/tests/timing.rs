@@ -105,6 +105,9 @@ async fn clients_have_deadlines() {
     }
     assert_eq!(drip.answer().await.unwrap().head.status, 408);
     assert!(seconds(start.elapsed()) < 16.1, "a drop a second does not help");
+    let start = Instant::now();
+    assert!(rig.client().rest().await.is_empty());
+    assert_eq!(seconds(start.elapsed()), 70.0, "before the first request");
     let mut between = rig.client();
     between.send("HEAD / HTTP/1.1\r\n\r\n").await;
     let start = Instant::now();
