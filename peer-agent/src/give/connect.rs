@@ -81,8 +81,9 @@ fn token_fits(wanted: Option<&str>, offered: &[String]) -> bool {
     })
 }
 
-/// Carries bytes both ways until both directions have ended, one is lost or has ended at the destination for longer than the
-/// linger time, or nothing moves for the idle time.
+/// Carries bytes both ways until both directions have ended, one is lost, or nothing has moved for the idle time; once the
+/// destination has ended, or takes no more, the linger time is enough. One that has ended and goes on reading is sent to for as long
+/// as the client sends.
 async fn relay<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, client: S, early: BytesMut, destination: BoxStream) {
     let limits = &shared.config.limits;
     let (mut client_reader, mut client_writer) = tokio::io::split(client);
@@ -95,15 +96,21 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, client: S, ea
     });
     let mut down = pin!(copy(&mut reader, &mut client_writer, pacer(), &activity));
     let (mut up_done, mut down_done) = (false, false);
-    let mut ending = None;
+    let mut ending: Option<Instant> = None;
     while !(up_done && down_done) {
-        let deadline = ending.unwrap_or_else(|| activity.last() + limits.idle);
+        let deadline = match ending {
+            Some(began) => activity.last().max(began) + limits.linger.min(limits.idle),
+            None => activity.last() + limits.idle,
+        };
+        if deadline <= Instant::now() {
+            break;
+        }
         select! {
             result = &mut up, if !up_done => {
                 up_done = true;
                 // A client that is done sending may still be reading; one that is lost, or a destination that takes no more, is not.
                 if result.is_err() {
-                    ending.get_or_insert_with(|| Instant::now() + limits.linger);
+                    ending.get_or_insert_with(Instant::now);
                 }
             }
             result = &mut down, if !down_done => {
@@ -111,13 +118,10 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, client: S, ea
                     break;
                 }
                 down_done = true;
-                ending.get_or_insert_with(|| Instant::now() + limits.linger);
+                ending.get_or_insert_with(Instant::now);
             }
-            () = sleep_until(deadline) => {
-                if ending.is_some() || activity.last() + limits.idle <= Instant::now() {
-                    break;
-                }
-            }
+            // A byte may have moved since: then it goes on.
+            () = sleep_until(deadline) => {}
         }
     }
 }

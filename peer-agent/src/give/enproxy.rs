@@ -150,8 +150,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
                 writer.half.flush().await
             };
             let written = select! {
-                written = written => written.map_err(|error| Failure::new(500, cannot_write(&explain(&error)))),
+                // A tunnel that is closed is closed, though its destination may still take what comes.
+                biased;
                 end = tunnel.closed() => Err(not_written(end)),
+                written = written => written.map_err(|error| Failure::new(500, cannot_write(&explain(&error)))),
             };
             tunnel.activity.touch();
             match written {

@@ -5,6 +5,7 @@
 
 mod abuse;
 mod connect;
+mod ends;
 mod enproxy;
 mod generations;
 mod memory;

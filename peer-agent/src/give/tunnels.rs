@@ -136,9 +136,17 @@ impl Tunnel {
         self.ends.get_or_init(|| dial).await.as_ref().map_err(Clone::clone)
     }
 
-    /// The destination has ended.
+    /// The destination has ended. The linger time begins.
     pub(super) fn mark_ended(&self) {
+        self.activity.touch();
         self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Is a request at it? Then bytes are on their way, though none may have moved for a while: what becomes of them is to be
+    /// told by that request, not by an end of stream.
+    fn in_use(&self) -> bool {
+        let Some(Ok(ends)) = self.ends.get() else { return false };
+        ends.reader.try_lock().is_err() || ends.writer.try_lock().is_err()
     }
 
     /// Waits until the tunnel is closed, and tells how it ended.
@@ -215,8 +223,8 @@ impl Tunnels {
         state.forget(now);
         let (idle, linger) = (self.idle, self.linger);
         let over = |tunnel: &Arc<Tunnel>| {
-            let ended = tunnel.ended.load(Ordering::Relaxed);
-            tunnel.idle_for(now) >= if ended { linger.min(idle) } else { idle }
+            let lingers = tunnel.ended.load(Ordering::Relaxed) && !tunnel.in_use();
+            tunnel.idle_for(now) >= if lingers { linger.min(idle) } else { idle }
         };
         let closing: Vec<Arc<Tunnel>> = state
             .live
