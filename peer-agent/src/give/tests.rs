@@ -10,6 +10,8 @@ mod enproxy;
 mod generations;
 mod memory;
 mod rig;
+mod slow;
 mod tap;
+mod thousand;
 mod timing;
 mod web;
