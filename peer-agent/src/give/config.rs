@@ -27,7 +27,7 @@ pub struct Config {
     /// Destination ports that are served; all of them when empty.
     pub ports: Vec<u16>,
     /// What CONNECT clients must present in `X-Lantern-Auth-Token`; anyone is served when not set. Does not apply to enproxy,
-    /// which has no authentication.
+    /// which has no authentication. With it, all that is no tunnel is answered as by an ordinary web server.
     pub token: Option<String>,
     /// Bandwidth cap in bytes a second, for each tunnel and direction.
     pub rate: Option<NonZeroU64>,
@@ -67,10 +67,10 @@ pub struct Limits {
     /// For a TLS handshake.
     #[serde(deserialize_with = "seconds")]
     pub handshake: Duration,
-    /// For a request head, from its first byte (from the handshake for the first request).
+    /// For a request head, from its first byte.
     #[serde(deserialize_with = "seconds")]
     pub head: Duration,
-    /// Between two requests of one connection.
+    /// Between two requests of one connection, and before its first: clients open one for later writes before they have any.
     #[serde(deserialize_with = "seconds")]
     pub keep_alive: Duration,
     /// Without progress while a client owes body bytes or does not take its response.
@@ -85,10 +85,10 @@ pub struct Limits {
     /// Without a byte in either direction until a tunnel is forgotten.
     #[serde(deserialize_with = "seconds")]
     pub idle: Duration,
-    /// Until a destination that has ended is closed on this side too.
+    /// Until a destination that has ended is closed on this side too, when nothing more is sent to it.
     #[serde(deserialize_with = "seconds")]
     pub linger: Duration,
-    /// For resolving and connecting to a destination.
+    /// For resolving and connecting to a destination. A CONNECT client may shorten it with `X-Lantern-Dial-Timeout`.
     #[serde(deserialize_with = "seconds")]
     pub dial: Duration,
     /// For requests in progress when the server stops.
@@ -186,4 +186,30 @@ fn is_name(host: &str) -> bool {
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
     Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::Limits;
+
+    #[test]
+    fn the_readme_tells_every_limit_and_its_default() {
+        let readme = include_str!("../../README.md");
+        let table = readme.split("<!-- limits -->\n").nth(1).unwrap();
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .skip(2)
+            .map(|row| row.split('|').map(str::trim).collect())
+            .collect();
+        let text: String = rows
+            .iter()
+            .map(|row| format!("{} = {}\n", row[1].trim_matches('`'), row[2]))
+            .collect();
+        let told: Limits = toml::from_str(&text).unwrap();
+        let default = format!("{:?}", Limits::default());
+        assert_eq!(format!("{told:?}"), default);
+        assert_eq!(rows.len(), default.matches(": ").count(), "{text}");
+    }
 }
