@@ -152,32 +152,158 @@ func TestGetSaysWhatWentWrong(t *testing.T) {
 	}
 }
 
-func TestServerEndsWithItsInput(t *testing.T) {
-	command := exec.Command(filepath.Join(bin, "enproxy-server"))
-	input, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	input.Close()
-	if err := command.Wait(); err != nil {
-		t.Fatal(err)
+func TestGetAgain(t *testing.T) {
+	connections := make(map[string]bool)
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connections[r.RemoteAddr] = true
+		w.Write(pattern(36))
+	}))
+	defer site.Close()
+	command := exec.Command(program("enproxy-get"), "-proxy", server(t), "-url", site.URL, "-again")
+	command.Stdin = strings.NewReader("\n\n")
+	out, err := command.Output()
+	if err != nil || strings.Count(string(out), `"status":200`) != 3 || len(connections) != 1 {
+		t.Errorf("%v: %d connections: %s", err, len(connections), out)
 	}
 }
 
-func TestServerRefusesWhatCannotWork(t *testing.T) {
-	cert, _ := identity(t)
-	for _, flags := range [][]string{
-		{"-tls-cert", cert}, {"-tls-cert", cert, "-tls-key", cert}, {"-addr", "192.0.2.1:0"}, {"more"},
+func TestConnect(t *testing.T) {
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(pattern(300000)) }))
+	defer site.Close()
+	cert, key := identity(t)
+	other, _ := identity(t)
+	plain := serve(t, "chained2014-server")
+	secured := serve(t, "chained2014-server", "-tls-cert", cert, "-tls-key", key)
+	for _, c := range []struct {
+		flags []string
+		url   string
+		err   string
+	}{
+		{[]string{"-proxy", plain}, site.URL, ""},
+		{[]string{"-proxy", secured, "-leaf", cert, "-token", "a", "-token", "b"}, site.URL, ""},
+		{[]string{"-proxy", secured, "-leaf", other}, site.URL, "another certificate"},
+		{[]string{"-proxy", plain}, "http://" + closed(t), "no tunnel: 502 Bad Gateway: Unable to dial"},
 	} {
-		out, err := exec.Command(filepath.Join(bin, "enproxy-server"), flags...).CombinedOutput()
-		if err == nil || !strings.HasPrefix(string(out), "enproxy-server: ") {
-			t.Errorf("%v: %v: %s", flags, err, out)
+		results, err := fetch(t, "connect-get", append(c.flags, "-url", c.url)...)
+		if len(results) != 1 || (err == nil) != (c.err == "") {
+			t.Fatalf("%v: %v: %+v", c.flags, err, results)
+		}
+		r := results[0]
+		if c.err == "" && (r.Status != 200 || r.Length != 300000 || r.Error != "") || !strings.Contains(r.Error, c.err) {
+			t.Errorf("%v: %+v", c.flags, r)
 		}
 	}
 }
+
+func TestChained2014AnswersByteForByte(t *testing.T) {
+	destination, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer destination.Close()
+	go func() {
+		conn, err := destination.Accept()
+		if err == nil {
+			// What comes first is what was not sent along with the CONNECT.
+			first := make([]byte, 5)
+			io.ReadFull(conn, first)
+			fmt.Fprintf(conn, "%q came", first)
+			conn.Close()
+		}
+	}()
+	for _, flag := range []string{"-split=false", "-split"} {
+		proxy := serve(t, "chained2014-server", flag)
+		if got := exchange(t, proxy, "GET / HTTP/1.1\r\nHost: peer\r\nConnection: close\r\n\r\n", ""); !strings.HasPrefix(got,
+			"HTTP/1.1 405 Method Not Allowed\r\n") || !strings.HasSuffix(got, "\r\n\r\nMethod GET not allowed") {
+			t.Errorf("%q", got)
+		}
+	}
+	head := fmt.Sprintf("CONNECT %s HTTP/1.1\r\nHost: elsewhere:1\r\n\r\nlost", destination.Addr())
+	got := exchange(t, serve(t, "chained2014-server"), head, "CONNECT OK\r\n", "later")
+	lines := strings.Split(got, "\r\n")
+	if len(lines) != 8 || lines[0] != "HTTP/1.1 200 OK" || !strings.HasPrefix(lines[1], "Date: ") ||
+		strings.Join(lines[2:], "|") != `Content-Type: text/plain; charset=utf-8|Transfer-Encoding: chunked||a|CONNECT OK|"later" came` {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestPeerscannerCheck(t *testing.T) {
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != "HEAD" {
+			t.Error(r.Method)
+		}
+		if r.URL.Path != "/" {
+			http.NotFound(w, r)
+		}
+	}))
+	defer site.Close()
+	cert, key := identity(t)
+	peer := server(t, "-host", "peer.test", "-tls-cert", cert, "-tls-key", key)
+	for _, c := range []struct {
+		peer, name, site string
+		repeat           int
+		err              string
+	}{
+		{peer, "peer.test", site.URL, 3, ""},
+		{peer, "other.test", site.URL, 1, `registered as "other.test" and calls itself "peer.test"`},
+		{peer, "peer.test", site.URL + "/missing", 1, "unexpected status 404"},
+		{closed(t), "peer.test", site.URL, 1, "connection refused"},
+		{peer, "peer.test", "http://" + closed(t), 1, "Unable to get outoing connection"},
+	} {
+		command := exec.Command(program("peerscanner-check"), "-peer", c.peer, "-name", c.name, "-site", c.site,
+			"-repeat", fmt.Sprint(c.repeat), "-parallel", "2")
+		out, err := command.Output()
+		online := strings.Count(string(out), `"online":true`)
+		if (err == nil) != (c.err == "") || strings.Count(string(out), "\n") != c.repeat || (online == c.repeat) != (c.err == "") {
+			t.Errorf("%v: %v: %s", c, err, out)
+		}
+		var r struct {
+			Refused bool `json:"connection_refused"`
+			Error   string
+		}
+		if err := json.NewDecoder(bytes.NewReader(out)).Decode(&r); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(r.Error, c.err) || r.Refused != (c.err == "connection refused") {
+			t.Errorf("%v: %+v", c, r)
+		}
+	}
+}
+
+func TestServersEndWithTheirInput(t *testing.T) {
+	for _, name := range servers {
+		command := exec.Command(program(name))
+		input, err := command.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		input.Close()
+		if err := command.Wait(); err != nil {
+			t.Fatal(name, err)
+		}
+	}
+}
+
+func TestServersRefuseWhatCannotWork(t *testing.T) {
+	cert, _ := identity(t)
+	for _, name := range servers {
+		for _, flags := range [][]string{
+			{"-tls-cert", cert}, {"-tls-cert", cert, "-tls-key", cert}, {"-addr", "192.0.2.1:0"}, {"more"},
+		} {
+			out, err := exec.Command(program(name), flags...).CombinedOutput()
+			if err == nil || !strings.HasPrefix(string(out), name+": ") {
+				t.Errorf("%v: %v: %s", flags, err, out)
+			}
+		}
+	}
+}
+
+var servers = []string{"enproxy-server", "chained2014-server"}
+
+func program(name string) string { return filepath.Join(bin, name) }
 
 type result struct {
 	Status, Length, Micros int
@@ -185,9 +311,14 @@ type result struct {
 	ProxyHost              string `json:"proxy_host"`
 }
 
-func get(t *testing.T, flags ...string) (results []result, failed error) {
+func get(t *testing.T, flags ...string) ([]result, error) {
 	t.Helper()
-	out, failed := exec.Command(filepath.Join(bin, "enproxy-get"), flags...).Output()
+	return fetch(t, "enproxy-get", flags...)
+}
+
+func fetch(t *testing.T, name string, flags ...string) (results []result, failed error) {
+	t.Helper()
+	out, failed := exec.Command(program(name), flags...).Output()
 	for lines := json.NewDecoder(bytes.NewReader(out)); ; {
 		var r result
 		if err := lines.Decode(&r); err == io.EOF {
@@ -199,10 +330,42 @@ func get(t *testing.T, flags ...string) (results []result, failed error) {
 	}
 }
 
-// A running server, until the test ends. Its address is returned.
+// Sends something, waits for words in the answer, sends what comes after, and returns all that was answered until the end.
+func exchange(t *testing.T, address, first, words string, more ...string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, first)
+	got := make([]byte, 0, 4096)
+	for !strings.HasSuffix(string(got), words) || words == "" {
+		n, err := conn.Read(got[len(got):cap(got)])
+		got = got[:len(got)+n]
+		if err == io.EOF {
+			return string(got)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	io.WriteString(conn, strings.Join(more, ""))
+	rest, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(got) + string(rest)
+}
+
 func server(t *testing.T, flags ...string) string {
 	t.Helper()
-	command := exec.Command(filepath.Join(bin, "enproxy-server"), flags...)
+	return serve(t, "enproxy-server", flags...)
+}
+
+// A running server, until the test ends. Its address is returned.
+func serve(t *testing.T, name string, flags ...string) string {
+	t.Helper()
+	command := exec.Command(program(name), flags...)
 	command.Stderr = os.Stderr
 	input, err := command.StdinPipe()
 	if err != nil {
