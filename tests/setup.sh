@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the checks need beyond a Rust toolchain and a C compiler, from package registries alone.
 #
-#   tests/setup.sh foreign   what the ignored tests run: the programs of the Go module tests/interop/go, curl, dig, nginx, zsh, fish,
+#   tests/setup.sh foreign   what the ignored tests run: the programs of the Go modules in tests/interop/go, curl, dig, nginx, zsh, fish,
 #                            Python with the packages of tests/interop/python/requirements.txt; the default
 #   tests/setup.sh deny      cargo-deny
 #   tests/setup.sh fuzz      cargo-fuzz
@@ -24,8 +24,10 @@ main() {
 }
 
 setup_foreign() {
-    local module=tests/interop/go bin
-    [ -f "$module/go.mod" ] || fail "there is no Go module in $module: this clone is incomplete"
+    local module bin
+    for module in "${GO_MODULES[@]}"; do
+        [ -f "$module/go.mod" ] || fail "there is no Go module in $module: this clone is incomplete"
+    done
     ensure go golang-go
     ensure curl curl
     ensure dig dnsutils
@@ -34,12 +36,14 @@ setup_foreign() {
     ensure fish fish
     say "$(go version), $(curl --version | sed -n '1s/ (.*//p')"
     bin=$(bin_dir)
-    say "building the programs of $module into $bin"
-    cd "$module"
-    go mod download || fail "the modules that $module/go.sum names could not be downloaded (see above)"
-    # Go would ask git for the revision, and fail where git does not trust the clone.
-    go build -trimpath -buildvcs=false -mod=readonly -o "$bin/" ./cmd/...
-    cd "$OLDPWD"
+    for module in "${GO_MODULES[@]}"; do
+        say "building the programs of $module into $bin"
+        cd "$module"
+        go mod download || fail "the modules that $module/go.sum names could not be downloaded (see above)"
+        # Go would ask git for the revision, and fail where git does not trust the clone.
+        go build -trimpath -buildvcs=false -mod=readonly -o "$bin/" ./cmd/...
+        cd "$OLDPWD"
+    done
     setup_python "$bin"
     say "there are: $(ls "$bin" | paste -sd ' ')"
 }
@@ -118,6 +122,8 @@ fail() {
     exit 1
 }
 
+# One for each set of versions that go together.
+GO_MODULES=(tests/interop/go tests/interop/go/http-proxy)
 CARGO_DENY=0.20.2
 CARGO_FUZZ=0.13.2
 
