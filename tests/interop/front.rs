@@ -23,6 +23,8 @@ pub(crate) struct Seen {
     pub(crate) connections: usize,
     /// Protected TLS 1.3 records sent. A client's first is the end of the handshake, then comes what it has to say.
     pub(crate) records: usize,
+    /// Of these, those on the first connection.
+    pub(crate) first: usize,
 }
 
 impl Front {
@@ -32,12 +34,26 @@ impl Front {
         let (told, seen) = watch::channel(Seen::default());
         tokio::spawn(async move {
             let told = Arc::new(told);
-            while let Ok((client, _)) = listener.accept().await {
+            for number in 0.. {
+                let Ok((client, _)) = listener.accept().await else {
+                    break;
+                };
                 told.send_modify(|seen| seen.connections += 1);
-                tokio::spawn(relay(client, proxy, Arc::clone(&told)));
+                let told = Arc::clone(&told);
+                tokio::spawn(relay(client, proxy, move || {
+                    told.send_modify(|seen| {
+                        seen.records += 1;
+                        seen.first += usize::from(number == 0);
+                    });
+                }));
             }
         });
         Self { address, seen }
+    }
+
+    /// How far clients have come by now.
+    pub(crate) fn seen(&self) -> Seen {
+        *self.seen.borrow()
     }
 
     /// Waits until clients have come that far.
@@ -46,7 +62,7 @@ impl Front {
     }
 }
 
-async fn relay(mut client: TcpStream, proxy: SocketAddr, told: Arc<watch::Sender<Seen>>) -> io::Result<()> {
+async fn relay(mut client: TcpStream, proxy: SocketAddr, sent: impl Fn()) -> io::Result<()> {
     let mut server = TcpStream::connect(proxy).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -54,17 +70,13 @@ async fn relay(mut client: TcpStream, proxy: SocketAddr, told: Arc<watch::Sender
     let (mut from_server, mut to_server) = server.split();
     // Neither party shuts down one direction only; the first end is the end.
     tokio::select! {
-        ended = records(&mut from_client, &mut to_server, &told) => ended,
+        ended = records(&mut from_client, &mut to_server, sent) => ended,
         ended = copy(&mut from_server, &mut to_client) => ended.map(drop),
     }
 }
 
-/// Passes TLS records on (RFC 8446, section 5.1) and counts the protected ones.
-async fn records(
-    from: &mut tcp::ReadHalf<'_>,
-    to: &mut tcp::WriteHalf<'_>,
-    told: &watch::Sender<Seen>,
-) -> io::Result<()> {
+/// Passes TLS records on (RFC 8446, section 5.1) and tells of each protected one.
+async fn records(from: &mut tcp::ReadHalf<'_>, to: &mut tcp::WriteHalf<'_>, sent: impl Fn()) -> io::Result<()> {
     loop {
         let mut record = vec![0; 5];
         from.read_exact(&mut record).await?;
@@ -73,7 +85,7 @@ async fn records(
         from.read_exact(&mut record[5..]).await?;
         to.write_all(&record).await?;
         if record[0] == APPLICATION_DATA {
-            told.send_modify(|seen| seen.records += 1);
+            sent();
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Our programs against other people's: the real Go enproxy, server and client, curl, and Python's libraries.
+//! Our programs against other people's: the real Go enproxy, server and client, the real http-proxy, peerscanner's check, curl, and
+//! Python's libraries.
 //!
 //! Everything here is ignored by default, because it needs what `tests/setup.sh` installs. Once asked for, a missing program
 //! is a failure.
@@ -6,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod captures;
+mod clients;
 mod front;
 mod give;
 mod nginx;
@@ -13,6 +15,7 @@ mod origin;
 mod prober;
 mod programs;
 mod python;
+mod servers;
 mod site;
 
 use std::time::Duration;
@@ -37,4 +40,9 @@ fn nobody() -> (tokio::net::TcpSocket, std::net::SocketAddr) {
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = socket.local_addr().unwrap();
     (socket, address)
+}
+
+/// A destination whose name leads nowhere. A label may have 63 characters, so that no resolver is asked beyond this machine.
+fn unresolvable() -> String {
+    format!("{}.invalid:80", "x".repeat(64))
 }

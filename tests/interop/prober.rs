@@ -1,19 +1,13 @@
-//! Our client through the real enproxy server.
+//! Our client through each of the foreign servers: probes with the real origin behind, and every situation in which a client may
+//! find a destination.
 
-use std::{
-    io::{Write, stderr},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use attester::{
     flashlight::{Exchange, Job, Limits, Prober, Stopwatch, Target},
     model::Reason,
 };
-use proto::{
-    claims::{Phase, Protocol},
-    ids::Digest,
-};
+use proto::{claims::Protocol, ids::Digest};
 use rand::{SeedableRng, rngs::StdRng};
 
 use crate::{
@@ -21,154 +15,264 @@ use crate::{
     nobody,
     origin::RealOrigin,
     pattern,
-    programs::{EnproxyServer, enproxy_get},
-    site::Site,
-    within,
+    servers::Server,
+    site::{Manner, Site, answer},
+    unresolvable, within,
 };
 
 #[tokio::test]
 #[ignore = "needs the Go programs of tests/setup.sh"]
-async fn a_probe_comes_back_through_the_real_server() {
-    let (server, origin) = (EnproxyServer::start().await, RealOrigin::start().await);
-    let mut rng = StdRng::seed_from_u64(1);
+async fn through_the_real_enproxy_server() {
+    let server = Server::enproxy().await;
     for protocol in [Protocol::Enproxy, Protocol::EnproxyPath] {
-        for body in [LIVENESS, GOODPUT] {
-            let probe = origin.probe(protocol, body, &mut rng);
-            let exchange = exchange(&fresh(), &target(&server, server.address), &probe.job, &mut rng).await;
-            let source = origin.check(&probe, &exchange);
-            assert_eq!(source.ip(), server.address.ip());
-            assert_eq!((exchange.address, exchange.pin), (server.address, Some(server.pin)));
-            assert_eq!(exchange.proxy_host.as_deref(), Some(EnproxyServer::HOST));
-        }
+        let mut way = Way::through(&server, protocol);
+        way.proves(Some(Server::HOST)).await;
+        way.fails_where(&[
+            (Bad::Ends, Reason::FirstByteClosed, "the proxy reported the end"),
+            (Bad::EndsHalfway, Reason::Truncated, "the proxy reported the end"),
+            // Which the server does not tell apart.
+            (Bad::Resets, Reason::FirstByteClosed, "the proxy reported the end"),
+            (
+                Bad::Refuses,
+                Reason::TunnelRefused,
+                "500: Unable to get outoing connection",
+            ),
+            (
+                Bad::Unresolvable,
+                Reason::TunnelRefused,
+                "500: Unable to get outoing connection",
+            ),
+        ])
+        .await;
+        way.carries().await;
+        // After the handshake's end and the first request comes nothing but reads, the first of them only after an empty answer …
+        way.waits_until_sent(3).await;
+        // … and the second only after the first read was answered empty, which takes the server 10 s.
+        way.waits_until_sent(4).await;
     }
 }
 
 #[tokio::test]
 #[ignore = "needs the Go programs of tests/setup.sh"]
-async fn an_answer_that_is_late_is_read_by_asking_again() {
-    let (server, site) = (EnproxyServer::start().await, Site::silent().await);
-    let front = Front::of(server.address).await;
-    let body = pattern(300_000);
+async fn through_the_real_http_proxy() {
+    // It notices a destination's end when half of this time is over.
+    let server = Server::http_proxy(&["-token", TOKEN, "-idle", "2s"]).await;
+    let mut way = Way::through(&server, Protocol::Connect);
+    way.token = Some(TOKEN);
+    way.proves(None).await;
+    way.fails_where(&[
+        (Bad::Ends, Reason::FirstByteClosed, ""),
+        (Bad::EndsHalfway, Reason::Truncated, ""),
+        (Bad::Resets, Reason::FirstByteClosed, ""),
+        (Bad::Refuses, Reason::TunnelRefused, "502"),
+        (Bad::Unresolvable, Reason::TunnelRefused, "502"),
+    ])
+    .await;
+    way.carries().await;
+    way.waits_until_sent(3).await;
+    for stranger in [Some("guess"), None] {
+        way.token = stranger;
+        way.fails_where(&[(Bad::Ends, Reason::TunnelRefused, "wrong CONNECT token")])
+            .await;
+    }
+}
+
+/// With its real time a client whose patience ends sooner cannot tell a destination that closed from a silent one.
+#[tokio::test]
+#[ignore = "needs the Go programs of tests/setup.sh"]
+async fn http_proxy_keeps_a_destinations_end_to_itself_for_35_seconds() {
+    let server = Server::http_proxy(&[]).await;
+    let mut way = Way::through(&server, Protocol::Connect);
+    way.limits = Limits::default();
+    way.fails_where(&[(Bad::Ends, Reason::FirstByteTimeout, "")]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the Go programs of tests/setup.sh"]
+async fn http_proxy_tells_that_a_destination_is_forbidden_and_more_that_is_no_text() {
+    let server = Server::http_proxy(&["-block-local"]).await;
+    Way::through(&server, Protocol::Connect)
+        .fails_where(&[(Bad::Ends, Reason::TunnelRefused, "403")])
+        .await;
+}
+
+/// A stand-in: the real one is not to be had (`go/README.md`).
+#[tokio::test]
+#[ignore = "needs the Go programs of tests/setup.sh"]
+async fn through_a_server_like_that_of_december_2014() {
+    for flags in [&[][..], &["-split"]] {
+        let server = Server::chained2014(flags).await;
+        let mut way = Way::through(&server, Protocol::Connect);
+        way.proves(None).await;
+        way.fails_where(&[
+            (Bad::Ends, Reason::FirstByteClosed, ""),
+            (Bad::EndsHalfway, Reason::Truncated, ""),
+            (Bad::Resets, Reason::FirstByteClosed, ""),
+            (Bad::Refuses, Reason::TunnelRefused, "502: Unable to dial"),
+            (Bad::Unresolvable, Reason::TunnelRefused, "502: Unable to dial"),
+        ])
+        .await;
+        way.carries().await;
+        way.waits_until_sent(3).await;
+    }
+}
+
+/// Where a probe fails.
+#[derive(Clone, Copy, Debug)]
+enum Bad {
+    /// The destination takes the request and closes.
+    Ends,
+    /// It closes after half of its answer.
+    EndsHalfway,
+    /// It takes the request and resets.
+    Resets,
+    /// Nobody listens there.
+    Refuses,
+    /// Its name leads nowhere.
+    Unresolvable,
+}
+
+/// How our client goes through a server.
+struct Way<'a> {
+    server: &'a Server,
+    protocol: Protocol,
+    token: Option<&'a str>,
+    limits: Limits,
+    // A server may remember the ids of all ways.
+    rng: StdRng,
+}
+
+impl<'a> Way<'a> {
+    fn through(server: &'a Server, protocol: Protocol) -> Self {
+        Self {
+            server,
+            protocol,
+            token: None,
+            // With time for a server that answers a read after 10 s.
+            limits: Limits {
+                total: Duration::from_secs(40),
+                ..Limits::default()
+            },
+            rng: StdRng::from_rng(&mut rand::rng()),
+        }
+    }
+
+    /// Probes of the real origin, short and long, with fresh and with resumed handshakes.
+    async fn proves(&mut self, host: Option<&str>) {
+        let origin = RealOrigin::start().await;
+        for prober in [self.prober(), self.prober().resuming()] {
+            for body in [LIVENESS, GOODPUT] {
+                let probe = origin.probe(self.protocol, body, &mut self.rng);
+                let exchange = self.exchange(&prober, self.server.address, &probe.job).await;
+                let source = origin.check(&probe, &exchange);
+                assert_eq!(source.ip(), self.server.address.ip());
+                assert_eq!(
+                    (exchange.address, exchange.pin),
+                    (self.server.address, Some(self.server.pin))
+                );
+                assert_eq!(exchange.proxy_host.as_deref(), host);
+            }
+        }
+    }
+
+    /// Answers of every length, and a long request.
+    async fn carries(&mut self) {
+        let site = Site::start().await;
+        for length in [36, 300_000, 3_000_000] {
+            self.brings(
+                &self.job(site.address, get(length), &answer(&pattern(length), true)),
+                &pattern(length),
+            )
+            .await;
+        }
+        let posted = pattern(200_000);
+        let job = self.job(site.address, post(&posted), &answer(&posted, true));
+        self.brings(&job, &posted).await;
+    }
+
+    async fn brings(&mut self, job: &Job, body: &[u8]) {
+        let exchange = self.exchange(&self.prober(), self.server.address, job).await;
+        assert_eq!(exchange.failure, None, "{:?} with {} bytes", self.protocol, body.len());
+        assert_eq!(exchange.sent_digest, Digest::of(&job.request));
+        assert_eq!(exchange.received_digest, Digest::of(&answer(body, true)));
+    }
+
+    /// An answer that comes when our client has sent so many protected records, after empty answers where there are such.
+    async fn waits_until_sent(&mut self, records: usize) {
+        let (site, front) = (Site::silent().await, Front::of(self.server.address).await);
+        let expected = answer(&pattern(300_000), true);
+        let job = self.job(site.address, get(300_000), &expected);
+        let asked = async {
+            front.until(|seen| seen.records >= records).await;
+            site.asked(1).await;
+            site.release();
+        };
+        let prober = self.prober();
+        let (exchange, ()) = tokio::join!(self.exchange(&prober, front.address, &job), asked);
+        assert_eq!(exchange.failure, None, "{:?} after {records}", self.protocol);
+        assert_eq!(exchange.received_digest, Digest::of(&expected));
+    }
+
+    async fn fails_where(&mut self, table: &[(Bad, Reason, &str)]) {
+        let (ends, halfway, resets) = tokio::join!(
+            Site::that(Manner::Ends),
+            Site::that(Manner::EndsHalfway),
+            Site::that(Manner::Resets)
+        );
+        let (_kept, nobody) = nobody();
+        for (bad, reason, words) in table {
+            let destination = match bad {
+                Bad::Ends => ends.address.to_string(),
+                Bad::EndsHalfway => halfway.address.to_string(),
+                Bad::Resets => resets.address.to_string(),
+                Bad::Refuses => nobody.to_string(),
+                Bad::Unresolvable => unresolvable(),
+            };
+            let job = self.job(destination, get(300_000), &answer(&pattern(300_000), true));
+            let exchange = self.exchange(&self.prober(), self.server.address, &job).await;
+            let finding = exchange.failure.unwrap();
+            let told = format!("{:?}, {bad:?}: {finding:?}", self.protocol);
+            assert_eq!(finding.reason, *reason, "{told}");
+            assert!(finding.detail().contains(words), "{told}");
+        }
+    }
+
+    fn prober(&self) -> Prober {
+        Prober::new(None, self.limits)
+    }
+
+    fn job(&self, destination: impl ToString, request: Vec<u8>, expected: &[u8]) -> Job {
+        Job {
+            protocol: self.protocol,
+            destination: destination.to_string().parse().unwrap(),
+            request,
+            expected_down: expected.len() as u64,
+        }
+    }
+
+    async fn exchange(&mut self, prober: &Prober, address: SocketAddr, job: &Job) -> Exchange {
+        let target = Target {
+            connect_token: self.token.map(str::to_owned),
+            host: Some("peer-a.zone.test".to_owned()),
+            ..Target::pinned(address, self.server.pin)
+        };
+        within(prober.exchange(&target, job, Stopwatch::start(), &mut self.rng)).await
+    }
+}
+
+fn get(length: usize) -> Vec<u8> {
+    format!("GET /{length} HTTP/1.1\r\nConnection: close\r\n\r\n").into_bytes()
+}
+
+fn post(body: &[u8]) -> Vec<u8> {
     let head = format!(
-        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    let expected = [head.as_bytes(), &body].concat();
-    let job = Job {
-        protocol: Protocol::Enproxy,
-        destination: site.address.to_string().parse().unwrap(),
-        request: format!("GET /{} HTTP/1.1\r\n\r\n", body.len()).into_bytes(),
-        expected_down: expected.len() as u64,
-    };
-    let (target, prober, mut rng) = (target(&server, front.address), fresh(), StdRng::seed_from_u64(1));
-    let asked_again = async {
-        // After the handshake's end and the first request comes nothing but a read, and only after an empty answer.
-        front.until(|seen| seen.records >= 3).await;
-        site.release();
-    };
-    let (exchange, ()) = tokio::join!(exchange(&prober, &target, &job, &mut rng), asked_again);
-    assert_eq!(exchange.failure, None);
-    assert_eq!(exchange.received_digest, Digest::of(&expected));
-}
-
-#[tokio::test]
-#[ignore = "needs the Go programs of tests/setup.sh"]
-async fn a_refused_destination_is_told_in_the_servers_words() {
-    let (server, (_kept, nobody)) = (EnproxyServer::start().await, nobody());
-    let mut rng = StdRng::seed_from_u64(1);
-    for protocol in [Protocol::Enproxy, Protocol::EnproxyPath] {
-        let job = Job {
-            protocol,
-            destination: nobody.to_string().parse().unwrap(),
-            request: b"GET / HTTP/1.1\r\n\r\n".to_vec(),
-            expected_down: 1,
-        };
-        let exchange = exchange(&fresh(), &target(&server, server.address), &job, &mut rng).await;
-        let finding = exchange.failure.unwrap();
-        assert_eq!(finding.reason, Reason::TunnelRefused);
-        let told = format!("Unable to dial out to {nobody}");
-        assert!(
-            finding.detail().contains("500") && finding.detail().contains(&told),
-            "{}",
-            finding.detail()
-        );
-    }
-}
-
-/// Prints figures; asserts none. The reference is the real client, which in addition is given less to do: its answer is
-/// as long, but nothing in it is signed.
-#[tokio::test]
-#[ignore = "needs the Go programs of tests/setup.sh"]
-async fn how_long_a_probe_takes_beside_the_real_client() {
-    let (server, origin, site) = (
-        EnproxyServer::start().await,
-        RealOrigin::start().await,
-        Site::start().await,
-    );
-    let target = target(&server, server.address);
-    let mut rng = StdRng::seed_from_u64(1);
-    let mut ours = Vec::new();
-    for prober in [fresh(), fresh().resuming()] {
-        let mut times = Vec::new();
-        for _ in 0..PROBES {
-            let probe = origin.probe(Protocol::Enproxy, LIVENESS, &mut rng);
-            let exchange = exchange(&prober, &target, &probe.job, &mut rng).await;
-            origin.check(&probe, &exchange);
-            times.push(exchange.watch.times().0[&Phase::Complete]);
-        }
-        ours.push(median(times));
-    }
-    let repeat = PROBES.to_string();
-    let (complete, fetched) = enproxy_get(server.address, &site.url(2048), &["-repeat", &repeat]).await;
-    assert!(complete && fetched.len() == PROBES);
-    let real = median(
-        fetched
-            .iter()
-            .map(|fetched| Duration::from_micros(fetched.micros))
-            .collect(),
-    );
-    let ratio = |time: Duration| time.as_secs_f64() / real.as_secs_f64();
-    // Not by `println`, which the test harness would swallow.
-    writeln!(
-        stderr(),
-        "a probe through the real server (P-256 key), median of {PROBES}: {:.1?} = {:.3} × the real client's {:.1?} \
-         (budget 0.07); resumed {:.1?} = {:.3} × (budget 0.03){}",
-        ours[0],
-        ratio(ours[0]),
-        real,
-        ours[1],
-        ratio(ours[1]),
-        if cfg!(debug_assertions) {
-            "; built without optimisation"
-        } else {
-            ""
-        },
-    )
-    .unwrap();
-}
-
-fn fresh() -> Prober {
-    Prober::new(None, Limits::default())
-}
-
-fn target(server: &EnproxyServer, address: SocketAddr) -> Target {
-    Target {
-        host: Some("peer-a.zone.test".to_owned()),
-        ..Target::pinned(address, server.pin)
-    }
-}
-
-async fn exchange(prober: &Prober, target: &Target, job: &Job, rng: &mut StdRng) -> Exchange {
-    within(prober.exchange(target, job, Stopwatch::start(), rng)).await
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
+    [head.as_bytes(), body].concat()
 }
 
 /// Body lengths in bytes.
 const LIVENESS: u64 = 1 << 10;
 const GOODPUT: u64 = 256 << 10;
-/// Enough for a median.
-const PROBES: usize = 100;
+const TOKEN: &str = "sekrit";

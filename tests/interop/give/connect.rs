@@ -1,0 +1,96 @@
+//! A client like the chained dialer through our server. A stand-in: the real one is not to be had (`go/README.md`).
+
+use std::path::Path;
+
+use super::{Peer, RIGHT, assert_whole, file, guarded_by_token};
+use crate::{
+    clients::connect_get,
+    nobody,
+    site::{Manner, Site},
+    unresolvable,
+};
+
+#[tokio::test]
+#[ignore = "needs the Go programs of tests/setup.sh"]
+async fn a_chained_dialer_fetches_and_posts_through_our_server() {
+    let (peer, site) = (Peer::start(guarded_by_token), Site::start().await);
+    let (_folder, file) = file(200_000);
+    // A client of several servers sends the tokens of all.
+    for tokens in [&["-token", RIGHT][..], &["-token", "another's", "-token", RIGHT]] {
+        for (length, more, expected) in [
+            (36, &[][..], 36),
+            (300_000, &[], 300_000),
+            (3_000_000, &[], 3_000_000),
+            (0, &["-post", &file], 200_000),
+        ] {
+            let flags = [tokens, more].concat();
+            let (complete, fetched) = connect_get(peer.address, &peer.certificate(), &site.url(length), &flags).await;
+            assert!(complete && fetched.len() == 1, "{fetched:?}");
+            assert_whole(&fetched[0], expected);
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the Go programs of tests/setup.sh"]
+async fn a_chained_dialer_waits_for_an_answer_that_is_late() {
+    let (peer, site) = (Peer::start(guarded_by_token), Site::silent().await);
+    let (certificate, url) = (peer.certificate(), site.url(300_000));
+    let answered = async {
+        site.asked(1).await;
+        site.release();
+    };
+    let ((complete, fetched), ()) = tokio::join!(
+        connect_get(peer.address, &certificate, &url, &["-token", RIGHT]),
+        answered
+    );
+    assert!(complete && fetched.len() == 1, "{fetched:?}");
+    assert_whole(&fetched[0], 300_000);
+}
+
+#[tokio::test]
+#[ignore = "needs the Go programs of tests/setup.sh"]
+async fn a_chained_dialer_is_told_what_went_wrong() {
+    let open = Peer::start(guarded_by_token);
+    let guarded = Peer::start(|config| {
+        guarded_by_token(config);
+        config.allow_private = false;
+    });
+    let (ends, resets, site) = tokio::join!(Site::that(Manner::Ends), Site::that(Manner::Resets), Site::start());
+    let (_kept, nobody) = nobody();
+    let right = &["-token", RIGHT][..];
+    let mine = &open.certificate();
+    for (peer, certificate, url, tokens, told) in [
+        (&open, mine, site.url(36), &["-token", "guess"][..], "no tunnel: 400"),
+        (&open, mine, site.url(36), &[], "no tunnel: 400"),
+        (&open, mine, format!("http://{nobody}/"), right, "no tunnel: 502"),
+        (
+            &open,
+            mine,
+            format!("http://{}/", unresolvable()),
+            right,
+            "no tunnel: 502",
+        ),
+        (&guarded, &guarded.certificate(), site.url(36), right, "no tunnel: 403"),
+        (
+            &open,
+            &guarded.certificate(),
+            site.url(36),
+            right,
+            "another certificate",
+        ),
+        (&open, mine, ends.url(36), right, "EOF"),
+        (&open, mine, resets.url(36), right, "EOF"),
+    ] {
+        let error = fails(peer, certificate, &url, tokens).await;
+        assert!(error.contains(told), "{told}: {error}");
+    }
+}
+
+async fn fails(peer: &Peer, certificate: &Path, url: &str, flags: &[&str]) -> String {
+    let (complete, mut fetched) = connect_get(peer.address, certificate, url, flags).await;
+    assert!(!complete && fetched.len() == 1, "{fetched:?}");
+    let fetched = fetched.remove(0);
+    assert_eq!(fetched.status, 0, "{fetched:?}");
+    fetched.error
+}
