@@ -1,8 +1,8 @@
-//! Probes through a real Go enproxy server beside the real Go client, which do the same and more: they are the judge of what a
-//! verification costs beyond what Flashlight itself takes.
+//! Probes through a real Go enproxy server beside what peerscanner did: its check, by the real Go client, through the same server.
 //!
 //! One at a time for latency and processor time; then 64 at a time against a server that has one core to itself, clients and
-//! destinations on another. The Go client's destination is a site whose answer is as long as the origin's, unsigned.
+//! destinations on another. A check is a connection that is closed again, then fresh TLS connections (two, as the client has it) and
+//! a HEAD request: it carries less than a probe, whose answer has a body, and nothing in it is signed.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -23,7 +23,7 @@ mod destinations;
 mod programs;
 
 use destinations::{Destinations, Probes};
-use programs::{Fetching, Server};
+use programs::{Checks, Server};
 
 pub(crate) fn measure(scale: Scale) -> anyhow::Result<Vec<Row>> {
     let mut rows = one_by_one(scale)?;
@@ -31,18 +31,18 @@ pub(crate) fn measure(scale: Scale) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Figures of rounds: fresh, resumed, and the real client's.
+/// Figures of rounds: fresh, resumed, and peerscanner's.
 #[derive(Default)]
 struct Ways([Samples; 3]);
 
 impl Ways {
     fn rows(&self, what: &str, limits: [f64; 2]) -> Vec<Row> {
-        let [fresh, resumed, real] = &self.0;
+        let [fresh, resumed, checks] = &self.0;
         [("fresh", fresh, limits[0]), ("resumed", resumed, limits[1])]
             .into_iter()
             .filter_map(|(how, own, limit)| {
                 let what = format!("{what} through a Go server, {how} TLS");
-                let row = Row::beside("foreign", what, Unit::Micros, own, ("Go client", real));
+                let row = Row::beside("foreign", what, Unit::Micros, own, (REFERENCE, checks));
                 row.map(|row| row.within(Budget::RatioAtMost(limit)))
             })
             .collect()
@@ -50,7 +50,7 @@ impl Ways {
 }
 
 fn one_by_one(scale: Scale) -> anyhow::Result<Vec<Row>> {
-    // Fewer would not show beside what the Go client takes to start, which is taken off.
+    // Fewer would not show beside what the Go program takes to start, which is taken off.
     let (rounds, probes) = (scale.pick(7, 1), scale.pick(60, 30));
     let beside = Runtime::new()?;
     let server = Server::start(None)?;
@@ -71,8 +71,8 @@ fn one_by_one(scale: Scale) -> anyhow::Result<Vec<Row>> {
             destinations.check(&work)?;
         }
         // What the process takes to start is taken off.
-        let one = Fetching::of(&server, destinations.site(), 1, 1).run()?;
-        let many = Fetching::of(&server, destinations.site(), probes, 1).run()?;
+        let one = Checks::of(&server, destinations.site(), 1, 1).run()?;
+        let many = Checks::of(&server, destinations.site(), probes, 1).run()?;
         latency.0[2].push(many.median_micros);
         cpu.0[2].push((many.cpu.as_secs_f64() - one.cpu.as_secs_f64()) * 1e6 / (probes as f64 - 1.0));
     }
@@ -118,7 +118,7 @@ fn saturated(scale: Scale) -> anyhow::Result<Vec<Row>> {
         server_cpu[0].push(spent.as_secs_f64() * 1e6 / probes as f64);
 
         let (start, cpu) = (Instant::now(), server.cpu()?);
-        Fetching::of(&server, destinations.site(), probes, AT_ONCE)
+        Checks::of(&server, destinations.site(), probes, AT_ONCE)
             .on(CLIENTS)
             .run()?;
         let (elapsed, spent) = (start.elapsed(), server.cpu()?.saturating_sub(cpu));
@@ -127,7 +127,7 @@ fn saturated(scale: Scale) -> anyhow::Result<Vec<Row>> {
     }
     let beside = |what: &str, unit, figures: &[Samples; 2], budget| {
         let what = format!("{what}, {AT_ONCE} at once through one saturated Go server");
-        let row = Row::beside("foreign", what, unit, &figures[0], ("Go client", &figures[1]));
+        let row = Row::beside("foreign", what, unit, &figures[0], (REFERENCE, &figures[1]));
         row.map(|row| row.within(budget))
     };
     Ok([
@@ -176,6 +176,8 @@ fn target(server: &Server) -> Target {
     }
 }
 
+/// The Go client that checks as peerscanner did.
+const REFERENCE: &str = "peerscanner's check";
 const AT_ONCE: usize = 64;
 /// Cores of the saturated server, and of all others.
 const SERVER: usize = 1;

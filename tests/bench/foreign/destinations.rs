@@ -1,4 +1,4 @@
-//! Where probes and fetches lead: the real origin, and a site.
+//! Where probes and checks lead: the real origin, and a site whose heads are as long.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -76,7 +76,7 @@ impl Destinations {
         })
     }
 
-    /// What the Go client fetches.
+    /// What the Go client asks for.
     pub(super) fn site(&self) -> String {
         format!("http://{}/", self.site)
     }
@@ -125,7 +125,7 @@ async fn answer(mut stream: TcpStream) -> anyhow::Result<()> {
         format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {LIVENESS}\r\nX-Pad: ").into_bytes();
     answer.resize(proto::probe::ORIGIN_HEAD - 4, b'-');
     answer.extend_from_slice(b"\r\n\r\n");
-    answer.resize(answer.len() + usize::try_from(LIVENESS)?, b'.');
+    ensure!(request.starts_with(b"HEAD "), "peerscanner asks for a head");
     stream.write_all(&answer).await?;
     Ok(stream.shutdown().await?)
 }

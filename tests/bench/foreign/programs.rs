@@ -27,6 +27,9 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// What it calls itself.
+    const NAME: &str = "peer-a.bench.test";
+
     /// On one core, or wherever there is room.
     pub(super) fn start(core: Option<usize>) -> anyhow::Result<Self> {
         let made = rcgen::generate_simple_self_signed(vec!["peer.bench.test".to_owned()])?;
@@ -36,7 +39,7 @@ impl Server {
         fs::write(&key, made.signing_key.serialize_pem())?;
         let mut command = Command::new(built("enproxy-server")?);
         command
-            .args(["-addr", "127.0.0.1:0", "-tls-cert"])
+            .args(["-addr", "127.0.0.1:0", "-host", Self::NAME, "-tls-cert"])
             .arg(cert)
             .arg("-tls-key")
             .arg(key)
@@ -79,36 +82,35 @@ impl Drop for Server {
     }
 }
 
-/// A run of the client of the Go package enproxy.
-pub(super) struct Fetching {
-    proxy: SocketAddr,
-    url: String,
+/// Checks of a server as peerscanner made them, by the client of the Go package enproxy.
+pub(super) struct Checks {
+    peer: SocketAddr,
+    site: String,
     times: usize,
     at_once: usize,
     core: Option<usize>,
 }
 
-/// What it took.
-pub(super) struct Fetched {
-    /// Of one fetch.
+/// What they took.
+pub(super) struct Checked {
+    /// One of them.
     pub(super) median_micros: f64,
-    /// Of the whole process.
+    /// The whole process.
     pub(super) cpu: Duration,
 }
 
 #[derive(Deserialize)]
 struct Line {
-    status: u16,
-    length: u64,
+    online: bool,
     micros: u64,
     error: String,
 }
 
-impl Fetching {
-    pub(super) fn of(server: &Server, url: String, times: usize, at_once: usize) -> Self {
+impl Checks {
+    pub(super) fn of(server: &Server, site: String, times: usize, at_once: usize) -> Self {
         Self {
-            proxy: server.address,
-            url,
+            peer: server.address,
+            site,
             times,
             at_once,
             core: None,
@@ -121,10 +123,17 @@ impl Fetching {
         self
     }
 
-    pub(super) fn run(self) -> anyhow::Result<Fetched> {
-        let mut command = Command::new(built("enproxy-get")?);
+    pub(super) fn run(self) -> anyhow::Result<Checked> {
+        let mut command = Command::new(built("peerscanner-check")?);
         command
-            .args(["-tls", "-headers", "-proxy", &self.proxy.to_string(), "-url", &self.url])
+            .args([
+                "-peer",
+                &self.peer.to_string(),
+                "-name",
+                Server::NAME,
+                "-site",
+                &self.site,
+            ])
             .args([
                 "-repeat",
                 &self.times.to_string(),
@@ -138,22 +147,20 @@ impl Fetching {
         let lines: Vec<Line> = serde_json::Deserializer::from_slice(&output.stdout)
             .into_iter()
             .collect::<Result<_, _>>()?;
-        let bad = lines
-            .iter()
-            .find(|line| line.status != 200 || line.length != crate::rig::LIVENESS);
+        let bad = lines.iter().find(|line| !line.online);
         ensure!(
             bad.is_none(),
-            "the Go client failed: {}",
+            "a check by the Go client failed: {}",
             bad.map_or("", |line| &line.error)
         );
         ensure!(
             lines.len() == self.times,
-            "the Go client told of {} fetches",
+            "the Go client told of {} checks",
             lines.len()
         );
         let times: Samples = lines.iter().map(|line| line.micros as f64).collect();
-        Ok(Fetched {
-            median_micros: times.spread().context("there are fetches")?.median,
+        Ok(Checked {
+            median_micros: times.spread().context("there are checks")?.median,
             cpu,
         })
     }
