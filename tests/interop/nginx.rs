@@ -21,7 +21,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
 use tokio::{net::TcpStream, time::sleep};
 
-use crate::{origin::RealOrigin, programs::EnproxyServer, site::Site, within};
+use crate::{origin::RealOrigin, servers::Server, site::Site, within};
 
 /// A fronted peer is verified through it, end to end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,18 +71,18 @@ async fn peers_are_verified_through_nginx() {
 #[tokio::test]
 #[ignore = "needs nginx and the Go programs of tests/setup.sh"]
 async fn the_real_server_is_probed_through_nginx() {
-    let (server, origin) = (EnproxyServer::start().await, RealOrigin::start().await);
+    let (server, origin) = (Server::enproxy().await, RealOrigin::start().await);
     let nginx = Nginx::before(server.address).await;
     let mut rng = StdRng::seed_from_u64(1);
     for protocol in [Protocol::Enproxy, Protocol::EnproxyPath] {
         for body in [1 << 10, 256 << 10] {
             let probe = origin.probe(protocol, body, &mut rng);
             let prober = Prober::new(None, Limits::default());
-            let target = nginx.target(EnproxyServer::HOST);
+            let target = nginx.target(Server::HOST);
             let exchange = within(prober.exchange(&target, &probe.job, Stopwatch::start(), &mut rng)).await;
             let source = origin.check(&probe, &exchange);
             assert_eq!(source.ip(), server.address.ip());
-            assert_eq!(exchange.proxy_host.as_deref(), Some(EnproxyServer::HOST));
+            assert_eq!(exchange.proxy_host.as_deref(), Some(Server::HOST));
         }
     }
     // Under any other name the peer says that it is another.
@@ -97,7 +97,7 @@ async fn the_real_server_is_probed_through_nginx() {
 #[tokio::test]
 #[ignore = "needs nginx and the Go programs of tests/setup.sh"]
 async fn a_silent_answer_is_cut_by_nginx_and_told() {
-    let (server, site) = (EnproxyServer::start().await, Site::silent().await);
+    let (server, site) = (Server::enproxy().await, Site::silent().await);
     let nginx = Nginx::before(server.address).await;
     let job = Job {
         protocol: Protocol::Enproxy,
@@ -106,7 +106,7 @@ async fn a_silent_answer_is_cut_by_nginx_and_told() {
         expected_down: 10,
     };
     let prober = Prober::new(None, Limits::default());
-    let target = nginx.target(EnproxyServer::HOST);
+    let target = nginx.target(Server::HOST);
     let mut rng = StdRng::seed_from_u64(1);
     let exchange = within(prober.exchange(&target, &job, Stopwatch::start(), &mut rng)).await;
     let finding = exchange.failure.unwrap();

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use proto::ids::Pin;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -32,11 +33,11 @@ impl Server {
 
     /// On one core, or wherever there is room.
     pub(super) fn start(core: Option<usize>) -> anyhow::Result<Self> {
-        let made = rcgen::generate_simple_self_signed(vec!["peer.bench.test".to_owned()])?;
         let identity = tempfile::tempdir()?;
         let (cert, key) = (identity.path().join("tls.crt"), identity.path().join("tls.key"));
-        fs::write(&cert, made.cert.pem())?;
-        fs::write(&key, made.signing_key.serialize_pem())?;
+        // RSA-2048, made by the package that real peers make theirs with: an ECDSA key's handshakes would cost the server less.
+        fs::write(&cert, KEYMAN_CERTIFICATE)?;
+        fs::write(&key, KEYMAN_KEY)?;
         let mut command = Command::new(built("enproxy-server")?);
         command
             .args(["-addr", "127.0.0.1:0", "-host", Self::NAME, "-tls-cert"])
@@ -56,7 +57,7 @@ impl Server {
         });
         let mut server = Self {
             address: ([0, 0, 0, 0], 0).into(),
-            pin: Pin::of_certificate(made.cert.der())?,
+            pin: Pin::of_certificate(&CertificateDer::from_pem_slice(KEYMAN_CERTIFICATE)?)?,
             child,
             _identity: identity,
         };
@@ -197,3 +198,6 @@ fn built(name: &str) -> anyhow::Result<PathBuf> {
     );
     Ok(program)
 }
+
+const KEYMAN_CERTIFICATE: &[u8] = include_bytes!("../../../attester/src/flashlight/testdata/keyman-rsa.pem");
+const KEYMAN_KEY: &[u8] = include_bytes!("../../../attester/src/flashlight/testdata/keyman-rsa.key.pem");
