@@ -70,7 +70,7 @@ enum Bench {
     Throughput,
     /// From a peer's start to its place in the rotation, with the default configuration
     Admission,
-    /// Probes through a real Go server beside the real Go client (needs tests/setup.sh foreign)
+    /// Probes through a real Go server beside peerscanner's check (needs tests/setup.sh foreign)
     Foreign,
     /// Memory of 10,000 sessions after three reconnect churns beside bare tonic streams, and their idle processor time
     Sessions,
