@@ -45,10 +45,7 @@ pub(crate) async fn enproxy_get(proxy: SocketAddr, url: &str, flags: &[&str]) ->
 
 /// Runs the client that does as the chained dialer did, with the server's certificate in `leaf`; true as above.
 pub(crate) async fn connect_get(proxy: SocketAddr, leaf: &Path, url: &str, flags: &[&str]) -> (bool, Vec<Fetched>) {
-    let mut command = Command::new(built("connect-get"));
-    command.args(["-proxy", &proxy.to_string(), "-url", url, "-leaf"]);
-    command.arg(leaf).args(flags);
-    let output = run(command).await;
+    let output = run(connect(proxy, leaf, url, flags)).await;
     (output.status.success(), told(&output))
 }
 
@@ -62,7 +59,7 @@ pub(crate) async fn peerscanner_check(peer: SocketAddr, name: &str, site: &str) 
     (output.status.success(), checks.remove(0))
 }
 
-/// The client of the Go package enproxy with one tunnel, through which it fetches as often as it is asked to.
+/// A client with one tunnel, through which it fetches as often as it is asked to.
 pub(crate) struct Kept {
     child: Child,
     input: ChildStdin,
@@ -70,9 +67,19 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// The client of the Go package enproxy.
+    pub(crate) fn enproxy(proxy: SocketAddr, url: &str, flags: &[&str]) -> Self {
+        Self::start(enproxy(proxy, url, flags))
+    }
+
+    /// The client that does as the chained dialer did.
+    pub(crate) fn connect(proxy: SocketAddr, leaf: &Path, url: &str, flags: &[&str]) -> Self {
+        Self::start(connect(proxy, leaf, url, flags))
+    }
+
     /// Begins with one fetch; what came of it is the first to be told.
-    pub(crate) fn start(proxy: SocketAddr, url: &str, flags: &[&str]) -> Self {
-        let mut child = enproxy(proxy, url, flags)
+    fn start(mut command: Command) -> Self {
+        let mut child = command
             .arg("-again")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -112,6 +119,13 @@ fn enproxy(proxy: SocketAddr, url: &str, flags: &[&str]) -> Command {
     command
         .args(["-tls", "-proxy", &proxy.to_string(), "-url", url])
         .args(flags);
+    command
+}
+
+fn connect(proxy: SocketAddr, leaf: &Path, url: &str, flags: &[&str]) -> Command {
+    let mut command = Command::new(built("connect-get"));
+    command.args(["-proxy", &proxy.to_string(), "-url", url, "-leaf"]);
+    command.arg(leaf).args(flags);
     command
 }
 

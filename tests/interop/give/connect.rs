@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Peer, RIGHT, assert_whole, file, guarded_by_token};
 use crate::{
-    clients::connect_get,
+    clients::{Kept, connect_get},
     nobody,
     site::{Manner, Site},
     unresolvable,
@@ -46,6 +46,19 @@ async fn a_chained_dialer_waits_for_an_answer_that_is_late() {
     );
     assert!(complete && fetched.len() == 1, "{fetched:?}");
     assert_whole(&fetched[0], 300_000);
+}
+
+#[tokio::test]
+#[ignore = "needs the Go programs of tests/setup.sh"]
+async fn a_chained_dialer_uses_its_tunnel_again() {
+    let (peer, site) = (Peer::start(guarded_by_token), Site::start().await);
+    let mut client = Kept::connect(peer.address, &peer.certificate(), &site.url(36), &["-token", RIGHT]);
+    for times in 1..=3 {
+        assert_whole(&client.next().await, 36);
+        site.asked(times).await;
+        client.again();
+    }
+    assert_whole(&client.next().await, 36);
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ async fn the_real_client_keeps_a_tunnel_while_nothing_happens_in_it() {
 
 async fn keeps(peer: &Peer, how: &[&str]) {
     let (site, front) = (Site::start().await, Front::of(peer.address).await);
-    let mut client = Kept::start(front.address, &site.url(36), how);
+    let mut client = Kept::enproxy(front.address, &site.url(36), how);
     assert_whole(&client.next().await, 36);
     let answered = front.seen().first;
     // On its first connection it sends nothing but reads now. The first may have been sent with the answer still on its way; the

@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -152,18 +153,26 @@ func TestGetSaysWhatWentWrong(t *testing.T) {
 	}
 }
 
-func TestGetAgain(t *testing.T) {
-	connections := make(map[string]bool)
+func TestAgain(t *testing.T) {
+	var connections sync.Map
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		connections[r.RemoteAddr] = true
+		connections.Store(r.RemoteAddr, true)
 		w.Write(pattern(36))
 	}))
 	defer site.Close()
-	command := exec.Command(program("enproxy-get"), "-proxy", server(t), "-url", site.URL, "-again")
-	command.Stdin = strings.NewReader("\n\n")
-	out, err := command.Output()
-	if err != nil || strings.Count(string(out), `"status":200`) != 3 || len(connections) != 1 {
-		t.Errorf("%v: %d connections: %s", err, len(connections), out)
+	for name, proxy := range map[string]string{"enproxy-get": server(t), "connect-get": serve(t, "chained2014-server")} {
+		command := exec.Command(program(name), "-proxy", proxy, "-url", site.URL, "-again")
+		command.Stdin = strings.NewReader("\n\n")
+		out, err := command.Output()
+		used := 0
+		connections.Range(func(address, _ any) bool {
+			connections.Delete(address)
+			used++
+			return true
+		})
+		if err != nil || strings.Count(string(out), `"status":200`) != 3 || used != 1 {
+			t.Errorf("%s: %v: %d connections: %s", name, err, used, out)
+		}
 	}
 }
 

@@ -49,16 +49,7 @@ func main() {
 		}
 		o.leaf = block.Bytes
 	}
-	client := &http.Client{
-		Transport: &http.Transport{
-			DisableKeepAlives:  true,
-			DisableCompression: true,
-			Dial:               func(_, addr string) (net.Conn, error) { return o.connect(addr) },
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	results := fetch.Times(o.Repeat, o.Parallel, func() fetch.Result { return o.InTime(client) })
-	fetch.Tell("connect-get", results, fetch.Result.OK)
+	fetch.Tell("connect-get", o.All(o.open), fetch.Result.OK)
 }
 
 type options struct {
@@ -66,6 +57,12 @@ type options struct {
 	proxy, device string
 	tokens        []string
 	leaf          []byte
+}
+
+// What fetches, through tunnels of its own.
+func (o options) open() func() fetch.Result {
+	client := o.Client(o.connect)
+	return func() fetch.Result { return o.InTime(client) }
 }
 
 // A tunnel to a destination.

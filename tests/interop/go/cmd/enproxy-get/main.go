@@ -6,9 +6,7 @@
 package main
 
 import (
-	"bufio"
 	"crypto/tls"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -32,7 +30,6 @@ func main() {
 	flag.StringVar(&o.host, "host", "", "the `name` to ask for until the proxy names itself; its address by default")
 	flag.BoolVar(&o.buffer, "buffer", false, "send whole bodies of known length instead of streaming chunks")
 	flag.BoolVar(&o.headers, "headers", false, "name tunnel and destination in headers, as in 2014, instead of in the path")
-	flag.BoolVar(&o.again, "again", false, "fetch once more, through the same tunnel, for each line on standard input")
 	o.Flags()
 	flag.Parse()
 	if o.proxy == "" || !o.Valid() || flag.NArg() > 0 {
@@ -42,75 +39,37 @@ func main() {
 	// The package writes its log to both outputs; what goes wrong is in the result.
 	golog.SetOutputs(io.Discard, io.Discard)
 
-	fetch.Tell("enproxy-get", o.getAll(), fetch.Result.OK)
+	fetch.Tell("enproxy-get", o.All(o.open), fetch.Result.OK)
 }
 
 type options struct {
 	fetch.What
-	proxy, host                 string
-	tls, buffer, headers, again bool
+	proxy, host          string
+	tls, buffer, headers bool
 }
 
-// A client that opens tunnels, and what the proxy called itself.
-type tunnel struct {
-	*http.Client
-	mutex sync.Mutex
-	named string
-	used  bool
-}
-
-func (o options) tunnel() *tunnel {
-	t := &tunnel{}
+// What fetches, through tunnels of its own.
+func (o options) open() func() fetch.Result {
+	var mutex sync.Mutex
+	var named string
 	config := &enproxy.Config{
 		DialProxy:      o.dial,
 		NewRequest:     o.request,
 		BufferRequests: o.buffer,
 		OnFirstResponse: func(response *http.Response) {
-			t.mutex.Lock()
-			defer t.mutex.Unlock()
-			t.named = response.Header.Get(enproxy.X_ENPROXY_PROXY_HOST)
+			mutex.Lock()
+			defer mutex.Unlock()
+			named = response.Header.Get(enproxy.X_ENPROXY_PROXY_HOST)
 		},
 	}
-	t.Client = &http.Client{
-		Transport: &http.Transport{
-			DisableKeepAlives:  !o.again,
-			DisableCompression: true,
-			Dial: func(_, addr string) (net.Conn, error) {
-				if o.again && t.used {
-					return nil, errors.New("the tunnel did not live on")
-				}
-				t.used = true
-				return enproxy.Dial(addr, config)
-			},
-		},
-		// A redirection is an answer like any other.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	client := o.Client(func(addr string) (net.Conn, error) { return enproxy.Dial(addr, config) })
+	return func() fetch.Result {
+		r := o.InTime(client)
+		mutex.Lock()
+		defer mutex.Unlock()
+		r.ProxyHost = named
+		return r
 	}
-	return t
-}
-
-func (o options) get(t *tunnel) fetch.Result {
-	r := o.InTime(t.Client)
-	t.mutex.Lock()
-	defer t.mutex.Unlock()
-	r.ProxyHost = t.named
-	return r
-}
-
-func (o options) getAll() <-chan fetch.Result {
-	if !o.again {
-		return fetch.Times(o.Repeat, o.Parallel, func() fetch.Result { return o.get(o.tunnel()) })
-	}
-	results := make(chan fetch.Result)
-	go func() {
-		defer close(results)
-		t := o.tunnel()
-		results <- o.get(t)
-		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-			results <- o.get(t)
-		}
-	}()
-	return results
 }
 
 func (o options) dial(string) (net.Conn, error) {

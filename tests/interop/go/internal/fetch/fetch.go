@@ -2,13 +2,16 @@
 package fetch
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -19,6 +22,7 @@ import (
 type What struct {
 	URL, Post        string
 	Repeat, Parallel int
+	Again            bool
 	Timeout          time.Duration
 }
 
@@ -28,6 +32,7 @@ func (w *What) Flags() {
 	flag.StringVar(&w.Post, "post", "", "post this `file` there instead of getting")
 	flag.IntVar(&w.Repeat, "repeat", 1, "fetch it `n` times")
 	flag.IntVar(&w.Parallel, "parallel", 1, "keep `n` of these requests under way at a time")
+	flag.BoolVar(&w.Again, "again", false, "fetch once more, through the same tunnel, for each line on standard input")
 	flag.DurationVar(&w.Timeout, "timeout", 30*time.Second, "give up on a request after this `duration`")
 }
 
@@ -50,6 +55,43 @@ type Result struct {
 
 // Whether a complete answer came, with a 2xx status.
 func (r Result) OK() bool { return r.Error == "" && r.Status >= 200 && r.Status < 300 }
+
+// Client makes a client whose connections are tunnels: one for each request or, to be used again, one for all.
+func (w *What) Client(tunnel func(addr string) (net.Conn, error)) *http.Client {
+	used := false
+	return &http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives:  !w.Again,
+			DisableCompression: true,
+			Dial: func(_, addr string) (net.Conn, error) {
+				if w.Again && used {
+					return nil, errors.New("the tunnel did not live on")
+				}
+				used = true
+				return tunnel(addr)
+			},
+		},
+		// A redirection is an answer like any other.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// All fetches as often as the flags say. open makes what fetches, with a client of its own.
+func (w *What) All(open func() func() Result) <-chan Result {
+	if !w.Again {
+		return Times(w.Repeat, w.Parallel, func() Result { return open()() })
+	}
+	results := make(chan Result)
+	go func() {
+		defer close(results)
+		once := open()
+		results <- once()
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			results <- once()
+		}
+	}()
+	return results
+}
 
 // InTime fetches once with a client. Connections of enproxy have no deadlines, so the time limit has to be kept from outside.
 func (w *What) InTime(client *http.Client) (r Result) {
