@@ -229,5 +229,5 @@ const TAG_SIGN1: u8 = 0xd2;
 const LABEL_ALG: i64 = 1;
 const ALG_EDDSA: i64 = -8;
 const LABEL_KEY_ID: i64 = 4;
-/// RFC 9596, section 2.
+/// RFC 9596, section 4.1.
 const LABEL_TYP: i64 = 16;

@@ -38,7 +38,7 @@ pub(crate) fn acceptor_of(folder: &Path) -> anyhow::Result<TlsAcceptor> {
     acceptor(certificates, PrivateKeyDer::from_pem_slice(&read("tls.key")?)?, &[])
 }
 
-/// The connection's `EXPORTER-Channel-Binding` (RFC 9266, section 4.2).
+/// The connection's `EXPORTER-Channel-Binding` (RFC 9266, section 2).
 pub(crate) fn channel_binding<D: SideData>(connection: &ConnectionCommon<D>) -> anyhow::Result<ChannelBinding> {
     let exported = connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""))?;
     Ok(ChannelBinding::from_bytes(exported))

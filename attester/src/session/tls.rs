@@ -1,4 +1,4 @@
-//! The session server's TLS: version 1.3 only, since only its exporter binds channels (RFC 9266, section 2), under a
+//! The session server's TLS: version 1.3 only, since its exporter always binds channels (RFC 9266, section 4.2), under a
 //! certificate that says nothing. Agents pin the root key, not the certificate: who the attester is, its keyset and its
 //! signed welcome tell, and the channel binding in it shows that nobody stands in between.
 

@@ -155,7 +155,7 @@ async fn handshake(
         .connect(name, stream)
         .await
         .map_err(failed)?;
-    // RFC 9266, section 4.2: an empty context, which is not the same as none before TLS 1.3.
+    // RFC 9266, section 2: an empty context, which before TLS 1.3 was not the same as none (RFC 5705, section 4).
     let binding = stream
         .get_ref()
         .1
