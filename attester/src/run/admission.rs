@@ -14,7 +14,7 @@ use super::{
     Core, REACH_PER_SOURCE, Report, held_by_another,
     keys::counts,
     member::Member,
-    room::{Full, Occupant, room},
+    room::{Full, Newcomer, Occupant, room},
 };
 
 /// A registration and whether its address answers with its key.
@@ -204,22 +204,16 @@ impl Core {
     /// Who must go before this peer may be seated, those of its `past` being gone then.
     fn room_for(&self, identity: &Identity, past: &[Link]) -> Result<Option<PeerId>, Full> {
         let now = self.kit.clock.now();
-        let (id, ip) = (identity.id(), identity.address.ip());
-        let is_here = |member: &Member| holder(member.life.identity().address.ip()) == holder(ip);
-        let was_here = |id: &PeerId| self.members.get(id).is_some_and(is_here);
-        // Who comes back to where it was takes no new place, under whichever of its keys.
-        if was_here(&id) || past.iter().any(|link| was_here(&link.old.peer_id())) {
-            return Ok(None);
-        }
-        let leaves = |other: &PeerId| *other == id || past.iter().any(|link| link.old.peer_id() == *other);
-        let there = self.members.iter().filter(|(other, _)| !leaves(other));
-        let there = there.map(|(id, member)| Occupant {
+        let ip_of = |member: &Member| member.life.identity().address.ip();
+        let newcomer = Newcomer::new(identity.id(), identity.address.ip(), past);
+        let there = self.members.iter().map(|(id, member)| Occupant {
             id,
-            ip: member.life.identity().address.ip(),
+            ip: ip_of(member),
             member: member.life.membership(now).is_some(),
             gone: (member.busy.is_none() && self.roster.by_peer(id).is_none()).then_some(member.last_seen),
         });
-        room(there, ip, self.kit.policy.max_peers).map(|gone| gone.cloned())
+        let place = |id: &PeerId| self.members.get(id).map(ip_of);
+        room(&newcomer, place, there, self.kit.policy.max_peers).map(|gone| gone.cloned())
     }
 
     /// Makes room for this peer: whoever must go for it is forgotten, but for the moves that keep old keys out.

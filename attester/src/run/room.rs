@@ -1,10 +1,11 @@
 //! Who may still come: how many peers without membership one holder of addresses and one network may have, and how many
 //! peers there may be in all. Of those that are gone the one that was gone longest makes room. What a stranger can fill
 //! memory and disk with is so bounded by the addresses that it has (promise P6), and members are never asked to leave.
+//! Whoever comes back to its address keeps its place, under another key as well.
 
 use std::net::IpAddr;
 
-use proto::{ids::PeerId, time::Timestamp};
+use proto::{claims::Link, ids::PeerId, time::Timestamp};
 
 use crate::model::place::{holder, network};
 
@@ -17,6 +18,25 @@ pub(super) struct Occupant<'a> {
     pub(super) member: bool,
     /// Since when nothing was heard of it; `None` while it has a session or is being probed.
     pub(super) gone: Option<Timestamp>,
+}
+
+/// Who asks for a place.
+#[derive(Clone, Debug)]
+pub(super) struct Newcomer {
+    /// Its key's, and those of the keys that it leaves: whoever is there under one of these is itself.
+    selves: Vec<PeerId>,
+    ip: IpAddr,
+}
+
+impl Newcomer {
+    /// One that would be at `ip`, and comes to its key by `past`.
+    pub(super) fn new(id: PeerId, ip: IpAddr, past: &[Link]) -> Self {
+        let before = past.iter().map(|link| link.old.peer_id());
+        Self {
+            selves: before.chain([id]).collect(),
+            ip,
+        }
+    }
 }
 
 /// Why nobody more may come.
@@ -40,17 +60,26 @@ impl Full {
     }
 }
 
-/// Who must go before one more peer may be at `ip`; `None` when nobody must. At most `most` may be there in all.
+/// Who must go before `newcomer` may have its place among those that are `there`; `None` when nobody must. At most `most`
+/// may be there in all. Where a peer that is known is, `place` says: it finds one of thousands without looking at all.
 ///
 /// # Errors
 /// When there is no room, and nobody who could make some.
 pub(super) fn room<'a>(
+    newcomer: &Newcomer,
+    place: impl Fn(&PeerId) -> Option<IpAddr>,
     there: impl Iterator<Item = Occupant<'a>> + Clone,
-    ip: IpAddr,
     most: usize,
 ) -> Result<Option<&'a PeerId>, Full> {
-    let here = |of: &Occupant<'_>| !of.member && holder(of.ip) == holder(ip);
-    let near = |of: &Occupant<'_>| !of.member && network(of.ip) == network(ip);
+    let Newcomer { selves, ip } = newcomer;
+    // Who comes back to where it was takes no new place, under whichever of its keys.
+    if selves.iter().filter_map(place).any(|was| holder(was) == holder(*ip)) {
+        return Ok(None);
+    }
+    // From anywhere else it leaves.
+    let there = there.filter(|of| !selves.contains(of.id));
+    let here = |of: &Occupant<'_>| !of.member && holder(of.ip) == holder(*ip);
+    let near = |of: &Occupant<'_>| !of.member && network(of.ip) == network(*ip);
     if there.clone().filter(here).count() >= PER_HOLDER {
         return longest_gone(there.filter(here)).map(Some).ok_or(Full::Here);
     }
