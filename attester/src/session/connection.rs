@@ -102,6 +102,12 @@ impl SessionStream {
         }
     }
 
+    /// Its socket, for a look at how the kernel was told to treat it.
+    #[cfg(test)]
+    pub(super) fn socket(&self) -> &TcpStream {
+        self.tls.get_ref().0
+    }
+
     /// An error when the connection must end. Asked at every turn: h2 does not read while it cannot write, and the other
     /// way round.
     fn poll_must_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {

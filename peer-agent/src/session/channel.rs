@@ -305,3 +305,31 @@ const TCP_KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
 const MAX_MESSAGE: usize = 8 << 10;
 /// Messages that wait for the connection: an ack and a receipt for each probe that can be armed, and the goodbye.
 const OUTBOUND: usize = 32;
+
+#[cfg(all(test, unix))]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What README.md of the protocol says of this side, as the kernel has it: 20 s of silence, every 5 s, three times.
+    #[tokio::test]
+    async fn the_kernel_is_told_to_look_for_a_dead_path() {
+        for (listen, bind) in [
+            ("127.0.0.1:0", None),
+            ("127.0.0.1:0", Some("127.0.0.2")),
+            ("[::1]:0", None),
+        ] {
+            let attester = TcpListener::bind(listen).await.unwrap();
+            let endpoint = attester.local_addr().unwrap().into();
+            let bind = bind.map(|bind| bind.parse().unwrap());
+            let stream = connect(&endpoint, bind).await.unwrap();
+            let socket = SockRef::from(&stream);
+            assert!(socket.keepalive().unwrap(), "{endpoint}");
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(20));
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(5));
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Every way in which a session ends.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use proto::{
     attest::{goodbye, to_agent},
@@ -9,16 +9,22 @@ use proto::{
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
 };
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use crate::{
+    door::Seats,
+    metrics::Metrics,
     model::Reason,
-    session::{How, Registered, Roster, SessionEvent},
+    session::{
+        How, Limits, Registered, Roster, SessionEvent,
+        tls::{self, Arrived, Handshakes},
+    },
 };
 
-use super::rig::{Agent, LOOPBACK, Rig, dial, hear, open, soon};
+use super::rig::{Agent, LOOPBACK, Rig, dial, handshake, hear, open, soon};
 
 #[tokio::test]
 async fn an_agent_that_leaves_before_the_answer_is_not_answered() {
@@ -129,6 +135,41 @@ async fn the_end_of_a_connection_is_told_as_it_was() {
         assert!(!handle.is_live());
     }
     rig.stop().await;
+}
+
+/// What README.md of the protocol says of this side, as the kernel has it: 20 s of silence, every 5 s, three times.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_kernel_is_told_to_look_for_a_dead_path() {
+    let listener = TcpListener::bind(SocketAddr::from((LOOPBACK, 0))).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (finished, mut streams) = mpsc::channel(1);
+    let handshakes = Handshakes::new(
+        tls::config().unwrap(),
+        Limits::default(),
+        finished,
+        CancellationToken::new(),
+        Arc::new(Metrics::default()),
+    );
+    let serve = async {
+        let (stream, source) = listener.accept().await.unwrap();
+        let arrived = Arrived {
+            stream,
+            source,
+            seat: Seats::new(1, 1).take(source.ip()).unwrap(),
+            full: None,
+            place: Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap(),
+        };
+        handshakes.shake(arrived).await;
+    };
+    let (client, ()) = tokio::join!(handshake(LOOPBACK, address, &[b"h2"]), serve);
+    client.unwrap();
+    let stream = streams.recv().await.unwrap().unwrap();
+    let socket = socket2::SockRef::from(stream.socket());
+    assert!(socket.keepalive().unwrap());
+    assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(20));
+    assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(5));
+    assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
 }
 
 #[tokio::test]
