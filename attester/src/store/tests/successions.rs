@@ -54,6 +54,17 @@ async fn pairs(store: &Store, peer: u16) -> Vec<(PeerId, PeerId)> {
     moves.rows.iter().map(ids).collect()
 }
 
+/// Forgets every peer: none was seen for so long that anything but its moves is kept.
+async fn forget_everybody(store: &Store) {
+    let retention = Retention {
+        age: Duration::from_secs(1),
+        ..Retention::default()
+    };
+    let pruned = store.prune(at(1_800_000_000), &retention, &BTreeSet::new()).await;
+    assert!(pruned.unwrap().peers > 0);
+    assert!(store.peers().await.unwrap().rows.is_empty());
+}
+
 async fn row(store: &Store, peer: u16) -> Option<PeerRow> {
     let rows = store.peers().await.unwrap().rows;
     rows.into_iter().find(|row| row.id == of_key(peer).id)
@@ -140,16 +151,7 @@ async fn a_past_goes_with_its_peer_and_no_earlier_than_it_can_be_presented() {
             .unwrap(),
         []
     );
-    // Not seen for so long that nothing else of it is kept.
-    let retention = Retention {
-        age: Duration::from_secs(1),
-        ..Retention::default()
-    };
-    store
-        .prune(at(1_800_000_000), &retention, &BTreeSet::new())
-        .await
-        .unwrap();
-    assert_eq!(row(&store, 3).await, None);
+    forget_everybody(&store).await;
     assert_eq!(store.prune_successions(at(1_800_000_000)).await.unwrap(), []);
     let gone = store
         .prune_successions(last.plus(Duration::from_secs(1)))
@@ -208,14 +210,7 @@ async fn moves_of_peers_that_retention_forgot_are_bounded_too() {
             .unwrap();
     }
     assert_eq!(store.prune_successions(at(0)).await.unwrap(), []);
-    let retention = Retention {
-        age: Duration::from_secs(1),
-        ..Retention::default()
-    };
-    store
-        .prune(at(1_800_000_000), &retention, &BTreeSet::new())
-        .await
-        .unwrap();
+    forget_everybody(&store).await;
     let mut gone = store.prune_successions(at(0)).await.unwrap();
     gone.sort();
     let mut oldest: Vec<PeerId> = (0..5).map(|number| of_key(10 + 2 * number).id).collect();
@@ -248,6 +243,46 @@ async fn an_identity_has_one_share_of_the_evidence_under_all_its_keys() {
     for number in 1_u8..=6 {
         let kept = ids(&store, &of_key(u16::from(number))).await;
         assert_eq!(kept.len(), usize::from(number > 4), "key {number}");
+    }
+}
+
+/// Whoever moves to another key now and then has no larger share of the whole for it than who stays.
+#[tokio::test]
+async fn an_identity_with_many_keys_crowds_nobody_out() {
+    let (_folder, path) = state();
+    let store = Store::open(&path).await.unwrap();
+    let quiet = of_key(100);
+    for number in 0..6 {
+        store.record_verdict(&quiet, &probe(&quiet, number)).await.unwrap();
+    }
+    store.record_peer(&of_key(1)).await.unwrap();
+    for turn in 1_u8..=6 {
+        let row = of_key(u16::from(turn));
+        if turn > 1 {
+            let links = [link(u16::from(turn) - 1, u16::from(turn))];
+            store
+                .record_succession(&links, &row, at(u64::from(turn)))
+                .await
+                .unwrap();
+        }
+        for number in 0..3 {
+            store
+                .record_verdict(&row, &probe(&row, 10 * turn + number))
+                .await
+                .unwrap();
+        }
+    }
+    // Of 24 there may be twelve: six each.
+    let retention = Retention {
+        total_bytes: 12 * 100,
+        ..Retention::default()
+    };
+    let done = store.prune(at(0), &retention, &BTreeSet::new()).await.unwrap();
+    assert_eq!(done, pruned(12, 0));
+    assert_eq!(ids(&store, &quiet).await.len(), 6);
+    for turn in 1_u8..=6 {
+        let kept = ids(&store, &of_key(u16::from(turn))).await.len();
+        assert_eq!(kept, if turn > 4 { 3 } else { 0 }, "key {turn}");
     }
 }
 
