@@ -1,10 +1,12 @@
 //! What a terminal gets that a pipe does not.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::Read,
+    fs::{self, File, OpenOptions},
+    io::{Read, Write},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
+    thread,
     time::Duration,
 };
 
@@ -14,7 +16,10 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::place::{Place, ran};
+use crate::{
+    place::{Place, ran},
+    stored::{peer, probe},
+};
 
 /// Runs a command with its output and errors on a terminal of its own; what it wrote.
 fn on_a_terminal(command: &mut Command) -> String {
@@ -44,7 +49,7 @@ fn watched(command: &mut Command, until: Option<(&str, Then<'_>)>) -> (i32, Stri
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let (parts, read) = mpsc::channel();
     let mut master = File::from(pty.master);
-    let reader = std::thread::spawn(move || {
+    let reader = thread::spawn(move || {
         let mut buffer = [0; 4096];
         // On Linux a terminal that nobody has any more ends with an error.
         while let Ok(length @ 1..) = master.read(&mut buffer) {
@@ -138,12 +143,23 @@ fn logs_follow_the_same_rule() {
     assert!(!is_coloured(&plain) && plain.contains("state restored"), "{plain}");
 }
 
+/// A file that whoever reads it waits for.
+fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// Lets whoever reads a pipe, or will, have this and its end.
+fn write_into(pipe: &Path, bytes: &[u8]) {
+    let mut writer = OpenOptions::new().write(true).open(pipe).unwrap();
+    writer.write_all(bytes).unwrap();
+}
+
 /// Every command that reads the state file, of which one opens it by itself. The file is a pipe into which nobody writes yet.
 #[test]
 fn a_state_file_that_does_not_answer_is_waited_for_in_sight() {
     let place = Place::initialised();
     let state = place.path("state/attester.db");
-    assert!(Command::new("mkfifo").arg(&state).status().unwrap().success());
+    make_pipe(&state);
     let root = place.read("state/keys/root.pub");
     let commands = [
         (&["peers"][..], "reading"),
@@ -167,35 +183,128 @@ fn a_state_file_that_does_not_answer_is_waited_for_in_sight() {
     // One after the other: two would wait at the same pipe.
     for (arguments, doing) in commands {
         let told = format!("{doing} the state file");
-        let answer = |_: &Child| drop(OpenOptions::new().write(true).open(&state).unwrap());
+        let answer = |_: &Child| write_into(&state, b"");
         let (code, text) = until_it_says(&mut place.command(arguments), &told, answer);
         // A pipe is no state file.
         assert_eq!(code, 3, "{arguments:?}: {text}");
     }
 }
 
-#[test]
-fn keys_that_somebody_else_changes_are_waited_for_in_sight() {
+/// Keys that somebody else changes, until the lock is let go.
+fn with_keys_in_use() -> (Place, File) {
     let place = Place::initialised();
     let lock = File::options()
         .write(true)
         .open(place.path("state/keys/keys.lock"))
         .unwrap();
     lock.lock().unwrap();
+    (place, lock)
+}
+
+#[test]
+fn keys_that_somebody_else_changes_are_waited_for_in_sight() {
+    let (place, lock) = with_keys_in_use();
     let mut command = place.command(&["keys", "sign"]);
     let let_go = |_: &Child| lock.unlock().unwrap();
     let (code, text) = until_it_says(&mut command, "waiting for the key files", let_go);
     assert!(code == 0 && text.contains("signed the keyset"), "{text}");
+
+    // Somebody else is just about to make them.
+    let place = Place::new();
+    fs::create_dir_all(place.path("state/keys")).unwrap();
+    let lock = File::create_new(place.path("state/keys/keys.lock")).unwrap();
+    lock.lock().unwrap();
+    let let_go = |_: &Child| lock.unlock().unwrap();
+    let mut command = place.command(&["init", "--local"]);
+    let (code, text) = until_it_says(&mut command, "waiting for the key files", let_go);
+    assert!(code == 0 && text.contains("wrote attester.toml"), "{text}");
+}
+
+/// The keyset is a pipe into which nobody writes yet.
+#[test]
+fn a_start_that_takes_long_is_waited_for_in_sight() {
+    let place = Place::initialised();
+    let file = place.path("state/keys/keyset.cose");
+    let keyset = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    make_pipe(&file);
+    let go_on_and_stop = |child: &Child| {
+        let mut reading = OpenOptions::new().write(true).open(&file).unwrap();
+        // It is looked at again now and then.
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, &keyset).unwrap();
+        reading.write_all(&keyset).unwrap();
+        drop(reading);
+        stop(child);
+    };
+    let mut command = place.command(&["serve"]);
+    let (code, text) = until_it_says(&mut command, "opening the state file", go_on_and_stop);
+    assert_eq!(code, 0, "{text}");
+}
+
+/// Returns when a command that was started now has been told to take long: one that began before takes long as well.
+fn until_it_takes_long() {
+    let (place, lock) = with_keys_in_use();
+    let mut clock = place.command(&["keys", "sign"]);
+    until_it_says(&mut clock, "waiting for the key files", |_| lock.unlock().unwrap());
+}
+
+/// Runs a command that reads files one after the other. The first and the last are pipes: into one is written when it takes
+/// long, into the other when it has said so.
+fn counting(command: &mut Command, doing: &str, first: &Path, last: &Path, bytes: &[u8]) -> (i32, String) {
+    make_pipe(first);
+    make_pipe(last);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Somebody reads it: so the work has begun.
+            let mut writer = OpenOptions::new().write(true).open(first).unwrap();
+            until_it_takes_long();
+            writer.write_all(bytes).unwrap();
+        });
+        until_it_says(command, doing, |_| write_into(last, bytes))
+    })
+}
+
+#[test]
+fn many_files_are_checked_and_written_in_sight() {
+    let place = Place::initialised();
+    let (peer, newest) = (peer(1, "verified"), 5);
+    place.fill(async |store| {
+        for number in 1..=newest {
+            store.record_verdict(&peer, &probe(&peer, number)).await.unwrap();
+        }
+    });
+    let root = place.read("state/keys/root.pub");
+    place.write("file", "no evidence");
+    let files = ["first", "file", "file", "file", "last"];
+    let arguments = [&["evidence", "verify", "--root", root.trim()], &files[..]].concat();
+    let [first, last] = ["first", "last"].map(|name| place.path(name));
+    let (code, text) = counting(
+        &mut place.command(&arguments),
+        "checking",
+        &first,
+        &last,
+        b"none either",
+    );
+    assert_eq!(code, 5, "{text}");
+
+    // The newest first. Those are there already.
+    let file = |number| {
+        let probe = probe(&peer, number);
+        (
+            place.path(&format!("{}-{}.evidence", peer.id, probe.probe)),
+            probe.evidence,
+        )
+    };
+    let ((first, bytes), (last, _)) = (file(newest), file(1));
+    let mut command = place.command(&["evidence", "export", peer.id.as_str(), "--all"]);
+    let (code, text) = counting(&mut command, "writing", &first, &last, &bytes);
+    assert!(code == 0 && text.contains("2 were there already"), "{text}");
 }
 
 #[test]
 fn a_pipe_is_told_of_no_progress() {
-    let place = Place::initialised();
-    let lock = File::options()
-        .write(true)
-        .open(place.path("state/keys/keys.lock"))
-        .unwrap();
-    lock.lock().unwrap();
+    let (place, lock) = with_keys_in_use();
     let mut command = place.command(&["keys", "sign"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A terminal that is told at the same time says when it would have been.
