@@ -76,6 +76,27 @@ async fn known_keys_that_hop_between_addresses_take_places_like_strangers() {
     leave(there).await;
 }
 
+/// Nine at one address, of which one is proven: those around it do not keep it from another key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_at_a_full_address_moves_to_another_key() {
+    harness::logs();
+    let cluster = Cluster::start(Options::quick()).await.unwrap();
+    let mut member = Peer::start(&cluster, 1, Behaviour::OtherPort).await.unwrap();
+    cluster.wait_fate(&member).await.unwrap();
+    let host = Peer::start(&cluster, 1, Behaviour::NoReceipt).await.unwrap();
+    cluster.wait_fate(&host).await.unwrap();
+    let around = lodgers(&cluster, &host, 1..8).await;
+    let ninth = lodger(&cluster, &host, &key(8)).unwrap();
+    assert_eq!(answered(&ninth).await.as_deref(), Some("attester-full"));
+    ninth.stop().await;
+    // Without a goodbye, which would make it one of those that make room.
+    member.stop_gone().await;
+    member.rotate_key().unwrap();
+    member.restart().await.unwrap();
+    cluster.wait_fate(&member).await.unwrap();
+    leave(around).await;
+}
+
 /// Each time that the peer whose address it is gets in, those who claimed it beside leave. Nothing adds up by that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn those_who_lose_an_address_to_its_owner_leave_no_trail() {

@@ -53,7 +53,7 @@ fn the_table_of_hostile_peers_is_current() -> anyhow::Result<()> {
 }
 
 /// The attack, what becomes of it, and the test that shows it: its file and its name.
-const ATTACKS: [(&str, &str, &str, &str); 15] = [
+const ATTACKS: [(&str, &str, &str, &str); 16] = [
     (
         "eight strangers hold all places of an address, and known keys hop to it from another",
         "the ninth is rejected as `attester-full`, whether it is known or not",
@@ -63,14 +63,20 @@ const ATTACKS: [(&str, &str, &str, &str); 15] = [
     (
         "an address out of an IPv6 /64, a /24 or a /48 for each identity",
         "all of them share the places of their network",
-        "attester/src/run/room.rs",
+        "attester/src/run/room/tests.rs",
         "many_addresses_of_one_network_have_a_limit_too",
     ),
     (
         "identities fill the attester and go",
         "those that were gone longest make room; members never do",
-        "attester/src/run/room.rs",
+        "attester/src/run/room/tests.rs",
         "when_all_is_full_somebody_who_is_gone_goes",
+    ),
+    (
+        "strangers fill the address of a member, which moves to a new key",
+        "it keeps its place; a stranger that has moved from another key gets none",
+        "attester/src/run/room/tests.rs",
+        "who_was_at_a_full_address_keeps_its_place_under_another_key",
     ),
     (
         "others register the address of a good peer again and again, around its admission",
