@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     process::{Command, Stdio},
 };
 
@@ -37,25 +36,6 @@ fn sessions_and_admission() {
 #[ignore = "needs the Go programs that tests/setup.sh foreign builds"]
 fn foreign() {
     assert_eq!(rows(&["foreign"]), BTreeMap::from([("foreign".to_owned(), 6)]));
-}
-
-#[test]
-fn the_help_is_as_it_was() {
-    let ran = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .arg("--help")
-        .env("COLUMNS", "100")
-        .output()
-        .unwrap();
-    assert!(ran.status.success());
-    let help = String::from_utf8(ran.stdout).unwrap();
-    assert!(help.lines().all(|line| line.chars().count() <= 100) && !help.contains('\u{1b}'));
-    let text = format!("$ bench --help\n\n{help}");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/bench-help.txt");
-    if std::env::var_os("UPDATE_GENERATED").is_some() {
-        std::fs::write(&path, &text).unwrap();
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(committed, text, "golden/bench-help.txt: set UPDATE_GENERATED=1 once");
 }
 
 /// How many figures each bench told, all of them sane.

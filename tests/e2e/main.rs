@@ -6,6 +6,7 @@ mod crowd;
 mod demo;
 mod evidence;
 mod fronted;
+mod help;
 mod hostile;
 mod keys;
 mod layering;
