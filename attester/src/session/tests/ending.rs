@@ -54,12 +54,17 @@ async fn a_newer_session_replaces_the_older_of_the_same_key() {
     let mut roster = Roster::new();
     let (mut old_agent, old) = rig.registered(5).await;
     assert!(roster.seat(old.clone(), address).is_none());
+    let mut ticket = old.announce(ProbeId::from_bytes([1; 16]), vec![1]).unwrap();
+    assert!(matches!(old_agent.hear().await, to_agent::Message::Announcement(_)));
     let (_new_agent, new) = rig.registered(5).await;
     assert!(new.id() > old.id());
     assert_eq!(roster.seat(new.clone(), address).unwrap().id(), old.id());
     let status = old_agent.status().await;
     assert_eq!(status.code(), Code::Aborted);
     assert!(status.message().contains("one agent"), "{status}");
+    // Whoever came anew at each announcement would never have to answer one: it is the agent's doing.
+    assert_eq!(ticket.acked(soon()).await.unwrap_err().reason, Reason::AckMissing);
+    assert_eq!(ticket.receipt(soon()).await.unwrap_err().reason, Reason::ReceiptMissing);
     let (peer, session, how) = rig.ended().await;
     assert_eq!((session, how), (old.id(), How::Dismissed));
     assert!(!roster.remove(&peer, session));
