@@ -302,6 +302,32 @@ fn many_files_are_checked_and_written_in_sight() {
     assert!(code == 0 && text.contains("2 were there already"), "{text}");
 }
 
+/// As with `attester peers | less`: what comes out stays clean, and the terminal shows that something is going on.
+#[test]
+fn progress_is_shown_where_mistakes_are() {
+    let (place, lock) = with_keys_in_use();
+    let sign = place.command(&["keys", "sign"]);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"exec "$0" "$@" > out"#])
+        .current_dir(place.folder());
+    command.arg(sign.get_program()).args(sign.get_args());
+    for (name, value) in sign.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let let_go = |_: &Child| lock.unlock().unwrap();
+    let (code, text) = until_it_says(&mut command, "waiting for the key files", let_go);
+    assert!(code == 0 && !text.contains("signed the keyset"), "{text}");
+    let out = place.read("out");
+    assert!(
+        out.starts_with("signed the keyset") && !out.contains("waiting"),
+        "{out}"
+    );
+}
+
 #[test]
 fn a_pipe_is_told_of_no_progress() {
     let (place, lock) = with_keys_in_use();
