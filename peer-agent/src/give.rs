@@ -23,6 +23,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream},
     select,
+    sync::watch,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -49,7 +50,7 @@ pub use dial::{BoxStream, Dial, DialError, DialFuture, DirectDial, Stream};
 pub use policy::{Policy, Refusal, is_public};
 pub use tls::TlsError;
 
-use crate::tap::Tap;
+use crate::{standing::Standing, tap::Tap};
 use conn::{Conn, ConnError};
 use quota::Quota;
 use tunnels::Tunnels;
@@ -63,6 +64,7 @@ pub struct Give {
     config: Config,
     tap: Tap,
     dialer: Arc<dyn Dial>,
+    standing: Option<watch::Receiver<Standing>>,
 }
 
 /// Why the server cannot start.
@@ -119,6 +121,7 @@ impl Give {
             config,
             tap,
             dialer,
+            standing: None,
         })
     }
 
@@ -134,6 +137,14 @@ impl Give {
     #[must_use]
     pub fn tapped(mut self, tap: Tap) -> Self {
         self.tap = tap;
+        self
+    }
+
+    /// Tells clients the name that the agent was given, as soon as it has one, unless the settings name another: behind an edge
+    /// they come back by it.
+    #[must_use]
+    pub fn named_by(mut self, standing: watch::Receiver<Standing>) -> Self {
+        self.standing = Some(standing);
         self
     }
 
@@ -153,7 +164,11 @@ impl Give {
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
         let acceptor = TlsAcceptor::from(self.identity.config);
-        let shared = Arc::new(Shared::new(self.config, self.tap, self.dialer, shutdown.clone()));
+        let shared = Shared {
+            standing: self.standing,
+            ..Shared::new(self.config, self.tap, self.dialer, shutdown.clone())
+        };
+        let shared = Arc::new(shared);
         let limits = &shared.config.limits;
         let connections = Quota::new(limits.connections, limits.connections_per_source);
         let drain = limits.drain;
@@ -217,6 +232,8 @@ struct Shared {
     stopping: CancellationToken,
     /// For the date of a web server's answer; nothing is decided by it.
     clock: Clock,
+    /// What the agent was told, if there is an agent.
+    standing: Option<watch::Receiver<Standing>>,
 }
 
 impl Shared {
@@ -231,7 +248,15 @@ impl Shared {
             seats,
             stopping,
             clock: Clock::system(),
+            standing: None,
         }
+    }
+
+    /// The name that clients are told. The attester's comes from outside, and goes into a header.
+    fn proxy_host(&self) -> Option<String> {
+        let told = || self.standing.as_ref()?.borrow().own_name.clone();
+        let chosen = self.config.proxy_host.clone();
+        chosen.or_else(|| told().filter(|name| config::is_name(name)))
     }
 
     /// Does it pass for a web server with those who do not know the token?

@@ -36,7 +36,7 @@ async fn serve(settings: Settings, mut report: Report) -> anyhow::Result<()> {
     let agent = Agent::start(config, rand::rng())?;
     report.started(agent.peer_id(), &give, &address);
     let stop = CancellationToken::new();
-    let mut server = tokio::spawn(give.tapped(agent.tap()).run(stop.clone()));
+    let mut server = tokio::spawn(give.tapped(agent.tap()).named_by(agent.changes()).run(stop.clone()));
     let mut changes = agent.changes();
     changes.mark_changed();
     let mut failed = None;

@@ -18,7 +18,7 @@ pub struct Config {
     /// Folder of the TLS key and certificate (`tls.key`, `tls.crt`), made at the first start.
     pub state: PathBuf,
     /// The peer's own DNS name, told to enproxy clients in `X-Enproxy-Proxy-Host` so that they come back to this peer when a
-    /// CDN stands in between. Left out when not set.
+    /// CDN stands in between. When it is not set, the name that the agent was given, once there is one.
     pub proxy_host: Option<String>,
     /// Local address for connections to destinations; the system chooses when not set.
     pub bind: Option<IpAddr>,
@@ -176,7 +176,7 @@ impl Config {
     }
 }
 
-fn is_name(host: &str) -> bool {
+pub(super) fn is_name(host: &str) -> bool {
     (1..=253).contains(&host.len())
         && host
             .bytes()

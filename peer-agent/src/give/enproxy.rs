@@ -190,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
 
     fn head(&self, call: &Call, status: u16, eof: bool, body: Framing) -> Response {
         let proxy_host = match call.op {
-            Op::Write => self.shared.config.proxy_host.clone(),
+            Op::Write => self.shared.proxy_host(),
             Op::Read => None,
         };
         Response {

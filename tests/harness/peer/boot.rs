@@ -57,6 +57,9 @@ impl Plan {
             _ => (self.address.ip(), 0).into(),
         };
         let mut give = Give::bind(self.server(listen), tap)?;
+        if let Some(agent) = &agent {
+            give = give.named_by(agent.changes());
+        }
         if self.parts.bend.is_some() || accomplice.is_some() {
             give = give.dialing(Arc::new(self.carrier(cue.clone(), accomplice)));
         }

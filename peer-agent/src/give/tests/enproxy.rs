@@ -1,7 +1,7 @@
 //! enproxy over TLS: both forms, what clients of all generations send, and how destinations end.
 
 use proto::{
-    key::sha256,
+    key::{SigningKey, sha256},
     tunnel::{
         Framing, Version, encode_chunk, encode_last_chunk,
         enproxy::{Form, Op},
@@ -9,8 +9,11 @@ use proto::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    sync::watch,
     time::Duration,
 };
+
+use crate::standing::Standing;
 
 use super::rig::{Server, echo, nobody, origin, pattern, within};
 
@@ -31,6 +34,27 @@ async fn web(body: &'static [u8]) -> std::net::SocketAddr {
         socket.shutdown().await
     })
     .await
+}
+
+/// Once the agent was told it, and not before; and only as what may stand in a header.
+#[tokio::test]
+async fn the_name_that_the_agent_was_given_is_told() {
+    let id = SigningKey::from_seed(&[1; 32]).public().peer_id();
+    let (told, standing) = watch::channel(Standing::new(id, None));
+    let (server, origin) = (Server::named_by(standing), web(b"hello").await);
+    for (number, name, shown) in [
+        ("1", None, None),
+        ("2", Some("peer-a.zone.test"), Some("peer-a.zone.test")),
+        ("3", Some("peer-a\r\nX: y"), None),
+    ] {
+        told.send_modify(|standing| standing.own_name = name.map(str::to_owned));
+        let mut client = server.client().await;
+        let first = client.call(number, origin, Op::Write, b"GET / HTTP/1.1\r\n\r\n").await;
+        assert_eq!(
+            (first.text().as_str(), first.head.proxy_host.as_deref()),
+            ("hello", shown)
+        );
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use rustls::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch,
     task::JoinHandle,
     time::{Duration, timeout},
 };
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     give::{Config, Give},
+    standing::Standing,
     tap::Tap,
 };
 
@@ -44,6 +46,16 @@ impl Server {
     }
 
     pub(super) fn tapped(change: impl FnOnce(&mut Config), tap: Tap) -> Self {
+        Self::made(change, |config| Give::bind(config, tap).unwrap())
+    }
+
+    /// With an agent that was told this.
+    pub(super) fn named_by(standing: watch::Receiver<Standing>) -> Self {
+        let bind = |config| Give::bind(config, Tap::disconnected()).unwrap();
+        Self::made(|_| {}, |config| bind(config).named_by(standing))
+    }
+
+    fn made(change: impl FnOnce(&mut Config), bind: impl FnOnce(Config) -> Give) -> Self {
         let state = tempfile::tempdir().unwrap();
         let mut config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -52,7 +64,7 @@ impl Server {
             ..Config::default()
         };
         change(&mut config);
-        let give = Give::bind(config, tap).unwrap();
+        let give = bind(config);
         let (addr, pin, stop) = (give.addr(), give.pin(), CancellationToken::new());
         let running = tokio::spawn(give.run(stop.clone()));
         Self {
