@@ -18,10 +18,10 @@ use super::rig::{Client, Connector, Server, origin, pattern, within};
 type Tls = Client<TlsStream<TcpStream>>;
 
 /// One that is open.
-enum Tunnel {
-    /// The connection that reads, and the one that writes.
-    Enproxy(Tls, Tls),
-    Connect(Tls),
+struct Tunnel {
+    client: Tls,
+    /// By enproxy: the connection that writes while the first one reads.
+    writer: Option<Tls>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,14 +61,15 @@ async fn a_thousand_tunnels_at_the_same_time_each_with_bytes_of_its_own() {
 async fn open(number: usize, origin: SocketAddr, connector: &Connector) -> Tunnel {
     let hello = hello(number);
     let mut client = connect(number, connector).await;
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let first = client.call(&id(number), origin, Op::Write, &hello).await;
         let mut got = first.body;
         while got.len() < hello.len() {
             got.extend(client.call(&id(number), origin, Op::Read, b"").await.body);
         }
         assert_eq!(got, inverted(&hello), "{number}");
-        return Tunnel::Enproxy(client, connect(number, connector).await);
+        let writer = Some(connect(number, connector).await);
+        return Tunnel { client, writer };
     }
     let request = connect::Request {
         destination: origin.to_string(),
@@ -80,7 +81,7 @@ async fn open(number: usize, origin: SocketAddr, connector: &Connector) -> Tunne
         assert_ne!(client.more().await, 0);
     }
     assert_eq!(std::mem::take(&mut client.input), inverted(&hello), "{number}");
-    Tunnel::Connect(client)
+    Tunnel { client, writer: None }
 }
 
 async fn connect(number: usize, connector: &Connector) -> Tls {
@@ -88,30 +89,27 @@ async fn connect(number: usize, connector: &Connector) -> Tls {
 }
 
 /// Some kilobytes up and, each changed, down again, all of them different from those of every other tunnel.
-async fn carry(number: usize, tunnel: Tunnel) -> Tunnel {
-    let bytes = bytes(number);
-    let (mut got, tunnel) = match tunnel {
-        Tunnel::Enproxy(mut reader, mut writer) => {
-            let id = id(number);
-            let mut got = Vec::new();
-            for part in bytes.chunks(1500) {
-                let written = writer.call(&id, "elsewhere:1", Op::Write, part).await;
-                assert_eq!((written.head.status, written.head.id), (200, None), "{number}");
-                got.extend(reader.call(&id, "elsewhere:1", Op::Read, b"").await.body);
-            }
-            while got.len() < bytes.len() {
-                got.extend(reader.call(&id, "elsewhere:1", Op::Read, b"").await.body);
-            }
-            (got, Tunnel::Enproxy(reader, writer))
+async fn carry(number: usize, mut tunnel: Tunnel) -> Tunnel {
+    let (bytes, client) = (bytes(number), &mut tunnel.client);
+    let mut got = Vec::new();
+    if let Some(writer) = &mut tunnel.writer {
+        let id = id(number);
+        for part in bytes.chunks(1500) {
+            client.request(&id, "elsewhere:1", Op::Read, b"").await;
+            let written = writer.call(&id, "elsewhere:1", Op::Write, part).await;
+            assert_eq!((written.head.status, written.head.id), (200, None), "{number}");
+            got.extend(client.answer().await.unwrap().body);
         }
-        Tunnel::Connect(mut client) => {
-            client.send(&bytes).await;
-            while client.input.len() < bytes.len() {
-                assert_ne!(client.more().await, 0, "{number}");
-            }
-            (std::mem::take(&mut client.input), Tunnel::Connect(client))
+        while got.len() < bytes.len() {
+            got.extend(client.call(&id, "elsewhere:1", Op::Read, b"").await.body);
         }
-    };
+    } else {
+        client.send(&bytes).await;
+        while client.input.len() < bytes.len() {
+            assert_ne!(client.more().await, 0, "{number}");
+        }
+        got.append(&mut client.input);
+    }
     got.iter_mut().for_each(|byte| *byte = !*byte);
     assert!(got == bytes, "{number}: {} bytes of {}", got.len(), bytes.len());
     tunnel
