@@ -134,10 +134,7 @@ impl Tx {
     }
 
     async fn stored(&mut self) -> Result<Stored, StoreError> {
-        let sql = "SELECT count(*) AS probes, coalesce(sum(length(evidence)), 0) AS bytes,
-                (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) AS file_bytes
-            FROM probes INDEXED BY probes_by_peer";
-        let row = self.row(sqlx::query(sql)).await?;
+        let row = self.row(sqlx::query(STORED)).await?;
         let number = |column| {
             let number = row.as_ref().map_or(Ok(0), |row| row.try_get::<i64, _>(column));
             number.map(|number| u64::try_from(number).unwrap_or(0))
@@ -150,6 +147,12 @@ impl Tx {
         })
     }
 }
+
+// From the index alone, as below.
+pub(super) const STORED: &str = "
+    SELECT count(*) AS probes, coalesce(sum(length(evidence)), 0) AS bytes,
+        (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) AS file_bytes
+    FROM probes INDEXED BY probes_by_peer";
 
 // ?1 is each one's own figure, ?2 the ids that stay, as JSON, ?3 how many may go.
 

@@ -1,6 +1,7 @@
 //! Retention: bounded runs, and a file whose size follows.
 
 use super::*;
+use crate::store::prune::{STORED, TOO_LARGE};
 
 fn large(peer: &PeerRow, number: u64) -> ProbeRow {
     let mut id = [0; 16];
@@ -141,13 +142,15 @@ async fn strangers_that_are_gone_are_forgotten() {
 async fn the_sizes_of_evidence_are_read_from_an_index() {
     let (_folder, path) = state();
     let store = Store::open(&path).await.unwrap();
-    let sql = format!("EXPLAIN QUERY PLAN {}", super::super::prune::TOO_LARGE);
-    let statement = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(1_i64).bind("[]").bind(1_i64);
-    let plan = statement.fetch_all(&store.pool).await.unwrap();
-    let plan: Vec<String> = plan.iter().map(|row| sqlx::Row::get(row, "detail")).collect();
-    assert!(
-        plan.iter()
-            .any(|step| step.contains("probes USING COVERING INDEX probes_by_peer")),
-        "{plan:#?}"
-    );
+    for (sql, values) in [(STORED, 0), (TOO_LARGE, 3)] {
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
+        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for _ in 0..values {
+            statement = statement.bind("[]");
+        }
+        let plan = statement.fetch_all(&store.pool).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| sqlx::Row::get(row, "detail")).collect();
+        let covered = |step: &String| step.contains("probes USING COVERING INDEX probes_by_peer");
+        assert!(plan.iter().any(covered), "{plan:#?}");
+    }
 }
