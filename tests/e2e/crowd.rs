@@ -2,19 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use attester::{
     decide::VERIFIED,
-    store::{PeerRow, Store},
+    store::{PeerRow, Retention, Store},
 };
 use harness::{Behaviour, Cluster, DEADLINE, Options, Peer, lodger};
 use peer_agent::{Agent, State};
 use proto::{
-    claims::{Protocol, Protocols},
+    claims::{Link, Protocol, Protocols, Succession},
     ids::{PeerId, Pin},
     key::SigningKey,
-    time::Clock,
+    time::{Clock, Timestamp},
 };
 
 fn key(number: u16) -> SigningKey {
@@ -50,6 +50,24 @@ async fn leave(agents: Vec<Agent>) {
 
 async fn rows(cluster: &Cluster) -> Vec<PeerRow> {
     cluster.store().await.unwrap().peers().await.unwrap().rows
+}
+
+/// Somebody who was seen at an address, and not proven.
+fn stranger(key: &SigningKey, address: &str, seen: Timestamp) -> PeerRow {
+    PeerRow {
+        id: key.public().peer_id(),
+        key: key.public(),
+        address: address.parse().unwrap(),
+        pin: Pin::from_bytes([3; 32]),
+        protocols: Protocols::new([Protocol::Enproxy]).unwrap(),
+        standing: "registered".to_owned(),
+        reason: None,
+        detail: String::new(),
+        since: None,
+        first_seen: seen,
+        last_seen: seen,
+        lease_until: None,
+    }
 }
 
 /// One address has eight places for peers that are not proven, whoever comes and from wherever they are known.
@@ -133,7 +151,7 @@ async fn strangers_in_the_store_crowd_no_member_out_at_a_restart() {
     harness::logs();
     let options = Options {
         max_peers: 3,
-        lease: std::time::Duration::from_secs(120),
+        lease: Duration::from_secs(120),
         ..Options::quick()
     };
     let mut cluster = Cluster::start(options).await.unwrap();
@@ -147,20 +165,7 @@ async fn strangers_in_the_store_crowd_no_member_out_at_a_restart() {
     let before = |key: &SigningKey| key.public().peer_id() < *peer.id();
     let strangers: Vec<SigningKey> = (0..u16::MAX).map(key).filter(before).take(5).collect();
     for (number, key) in (1..).zip(&strangers) {
-        let row = PeerRow {
-            id: key.public().peer_id(),
-            key: key.public(),
-            address: format!("192.0.2.{number}:443").parse().unwrap(),
-            pin: Pin::from_bytes([3; 32]),
-            protocols: Protocols::new([Protocol::Enproxy]).unwrap(),
-            standing: "registered".to_owned(),
-            reason: None,
-            detail: String::new(),
-            since: None,
-            first_seen: now,
-            last_seen: now,
-            lease_until: None,
-        };
+        let row = stranger(key, &format!("192.0.2.{number}:443"), now);
         store.record_peer(&row).await.unwrap();
     }
     store.close().await;
@@ -200,4 +205,49 @@ async fn an_old_key_stays_out_when_its_successor_was_crowded_out() {
     let thief = lodger(&cluster, &host, &old).unwrap();
     assert_eq!(answered(&thief).await.as_deref(), Some("key-succeeded"));
     thief.stop().await;
+}
+
+/// Peers and moves that nobody asks for any more are cut back to the store's bounds by the attester that runs on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_of_strangers_is_cut_back() {
+    harness::logs();
+    let mut cluster = Cluster::start(Options::quick()).await.unwrap();
+    cluster.stop().await.unwrap();
+    let now = Clock::system().now();
+    // Longer than an own name is kept, so that it is not loaded, and not so long that its age alone would forget it.
+    let seen = now.minus(Duration::from_secs(2 * 24 * 3600));
+    let (most_moves, most_gone) = (Store::MOST_MOVES_OF_THE_GONE as usize, Store::MOST_GONE as usize);
+    let store = Store::open(&cluster.state_file()).await.unwrap();
+    for number in 0..u16::try_from(most_moves).unwrap() + 3 {
+        let (old, new) = (key(2 * number), key(2 * number + 1));
+        let link = Link::dangerously_at_any_time(Succession::sign_pair(&old, &new, now).unwrap()).unwrap();
+        let row = stranger(&new, "192.0.2.1:443", seen);
+        store.record_succession(&[link], &row, now).await.unwrap();
+    }
+    let at_once = Retention {
+        age: Duration::from_secs(1),
+        ..Retention::default()
+    };
+    store.prune(now, &at_once, &BTreeSet::new()).await.unwrap();
+    for number in 0..u16::try_from(most_gone).unwrap() + 3 {
+        let row = stranger(&key(1000 + number), "192.0.2.2:443", seen);
+        store.record_peer(&row).await.unwrap();
+    }
+    let moves = store.successions().await.unwrap().rows.len();
+    let peers = store.peers().await.unwrap().rows.len();
+    assert_eq!((moves, peers), (most_moves + 3, most_gone + 3));
+    store.close().await;
+    cluster.restart().await.unwrap();
+    let cut_back = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(25));
+        loop {
+            looks.tick().await;
+            let peers = rows(&cluster).await.len();
+            let moves = cluster.store().await.unwrap().successions().await.unwrap().rows.len();
+            if (moves, peers) == (most_moves, most_gone) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, cut_back).await.unwrap();
 }
