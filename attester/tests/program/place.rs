@@ -5,9 +5,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use attester::store::Store;
+use attester::store::{Store, StoreError};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -94,11 +95,27 @@ impl Place {
     pub(crate) fn fill(&self, fill: impl AsyncFnOnce(&Store)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.unwrap().block_on(async {
-            let store = Store::open(&self.path("state/attester.db")).await.unwrap();
+            let store = opened(&self.path("state/attester.db")).await;
             fill(&store).await;
             store.close().await;
         });
     }
+}
+
+/// Opens a state file, once nobody holds it: a program that another test starts just then has a copy of each lock of this
+/// process for a moment, those that were let go since included.
+async fn opened(path: &Path) -> Store {
+    let opening = async {
+        let mut tries = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            tries.tick().await;
+            match Store::open(path).await {
+                Err(StoreError::InUse { .. }) => {}
+                opened => break opened.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), opening).await.unwrap()
 }
 
 pub(crate) fn ran(command: &mut Command) -> Ran {
