@@ -105,7 +105,8 @@ async fn a_reset_is_an_end_and_writes_after_it_fail() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_id_gets_the_same_answer_on_every_connection_and_no_other_dial() {
-    let rig = Rig::new(|_| {});
+    // Nor does it take a seat.
+    let rig = Rig::new(|config| config.limits.tunnels = 1);
     let told =
         "Unable to get outoing connection to destination server: Unable to dial out to nobody:1: attempt 1 was refused";
     for op in [Op::Write, Op::Read, Op::Write] {
