@@ -44,6 +44,7 @@ mod keys;
 mod member;
 mod naming;
 mod probe;
+mod question;
 pub mod restore;
 mod room;
 mod sparing;

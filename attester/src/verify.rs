@@ -63,6 +63,7 @@ use proto::{claims::Path, ids::ProbeId, time::Timestamp};
 use crate::model::{Identity, Route};
 
 pub mod account;
+mod answered;
 mod checks;
 mod recheck;
 mod trust;
@@ -73,6 +74,7 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
+pub use answered::Answered;
 pub use checks::{Case, verify};
 pub use recheck::{Audit, Recheck, audit, recheck};
 pub use trust::Trust;

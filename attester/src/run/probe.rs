@@ -4,17 +4,19 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use proto::{
     ClaimError,
-    checked::{Signed, sign},
-    claims::{Announcement, Challenge, Observation, Path, Phase, Protocol, Role, Statement},
+    checked::sign,
+    claims::{Announcement, Challenge, Observation, Path, Phase},
     evidence::{Blob, Evidence},
     ids::{Address, Digest, Nonce, PeerId, ProbeId, Thumbprint},
-    probe,
     time::{Seconds, Timestamp},
 };
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
-use super::Kit;
+use super::{
+    Kit,
+    question::{Control, Question, explained, unwell},
+};
 use crate::{
     flashlight::{End, Exchange, Job, Stopwatch, Target, answer::Answer},
     keys::Keys,
@@ -111,12 +113,6 @@ pub(super) async fn run(kit: &Kit, mut errand: Errand) -> Probed {
     }
 }
 
-/// A challenge as it is sent, and what was agreed about it.
-struct Question {
-    claim: Challenge,
-    bytes: Vec<u8>,
-}
-
 /// What one probe gathers.
 struct Trial {
     watch: Stopwatch,
@@ -128,12 +124,7 @@ struct Trial {
 
 impl Trial {
     async fn carry(&mut self, kit: &Kit, errand: &mut Errand, question: &Question) -> Result<Verified, Finding> {
-        let job = Job {
-            protocol: errand.route.protocol,
-            destination: kit.destination.clone(),
-            request: probe::request(&question.bytes, &kit.destination),
-            expected_down: probe::ORIGIN_HEAD as u64 + errand.body,
-        };
+        let job = question.job(errand.route.protocol);
         self.evidence.challenge = Some(Blob(question.bytes.clone()));
         let ticket = self.announce(errand, question, &job).await?;
         // The announcement's way is not the client's: the phases begin here.
@@ -172,7 +163,8 @@ impl Trial {
         ticket: Option<Ticket>,
     ) -> Result<Verified, Finding> {
         if let Some(finding) = failure {
-            return Err(explain(kit, finding, &question.claim.nonce, exchange));
+            let arrived = kit.arrivals.redeemed(&question.claim.nonce).is_some();
+            return Err(explained(finding, arrived, exchange));
         }
         let answered_by_itself = Answer::of(&exchange.received).statement.is_err();
         if answered_by_itself && kit.arrivals.redeemed(&question.claim.nonce).is_none() {
@@ -325,82 +317,30 @@ fn behind_edge(finding: Finding) -> Finding {
     }
 }
 
-/// A failed exchange said more clearly: did the request reach its destination at all?
-fn explain(kit: &Kit, finding: Finding, nonce: &Nonce, exchange: &Exchange) -> Finding {
-    let arrived = kit.arrivals.redeemed(nonce).is_some();
-    match finding.reason {
-        Reason::Truncated | Reason::Overlong | Reason::CompleteTimeout if !arrived && exchange.sent > 0 => {
-            Finding::new(
-                Reason::NotForwarded,
-                format!("{} bytes came back", exchange.received.len()),
-            )
-        }
-        _ => finding,
-    }
-}
-
-/// The control probe: the same client without a tunnel, from the same address. Its success says that origin, network and
-/// clock of the attester are well.
+/// The control probe. Its success says that origin, network and clock of the attester are well.
 async fn control(kit: &Kit, rng: &mut StdRng) -> Result<(), Finding> {
-    let trouble = |detail: String| Finding::new(Reason::ControlFailed, detail);
     let keys = kit.keys();
     let subject = keys.prober.public().thumbprint();
     let (probe, nonce) = (ProbeId::random(rng), Nonce::random(rng));
-    let question = challenge(
-        kit,
-        &keys,
-        subject,
-        probe,
-        nonce,
-        kit.policy.pace.liveness_body,
-        kit.clock.now(),
-    )
-    .map_err(|error| trouble(error.to_string()))?;
-    let job = Job {
-        protocol: Protocol::Connect,
-        destination: kit.destination.clone(),
-        request: probe::request(&question.bytes, &kit.destination),
-        expected_down: probe::ORIGIN_HEAD as u64 + question.claim.body_length,
+    let body = kit.policy.pace.liveness_body;
+    let question = challenge(kit, &keys, subject, probe, nonce, body, kit.clock.now());
+    let question = question.map_err(|error| unwell(&error.to_string()))?;
+    let way = Control {
+        prober: &kit.prober,
+        address: kit.control,
     };
-    let carried = async {
-        let address = control_address(kit).await?;
-        Ok(kit.prober.direct(address, &job, Stopwatch::start()).await)
-    };
-    let exchange = tokio::time::timeout(CONTROL_WITHIN, carried)
-        .await
-        .map_err(|_| trouble("the origin did not answer within 2 s".to_owned()))?
-        .map_err(trouble)?;
-    if let Some(finding) = exchange.failure {
-        return Err(trouble(finding.to_string()));
-    }
-    let answer = Answer::of(&exchange.received);
-    let statement = answer.statement.map_err(|why| trouble(why.to_string()))?;
-    check_control(kit, &statement, &nonce, answer.body_digest).map_err(|error| trouble(error.to_string()))
-}
-
-/// The way that the peers' traffic goes: whatever breaks on it breaks the control probe too.
-async fn control_address(kit: &Kit) -> Result<SocketAddr, String> {
-    if let Some(address) = kit.control {
-        return Ok(address);
-    }
-    let destination = kit.destination.as_str();
-    let mut found = tokio::net::lookup_host(destination)
-        .await
-        .map_err(|error| format!("{destination}: {error}"))?;
-    found.next().ok_or_else(|| format!("{destination} has no address"))
-}
-
-fn check_control(kit: &Kit, statement: &[u8], nonce: &Nonce, body: Digest) -> Result<(), ClaimError> {
-    let signed = Signed::<Statement>::parse(statement)?;
-    let key = kit.keys().keyset.key(Role::Origin, signed.key_id(), kit.clock.now())?;
-    let statement = signed
-        .verify(&key)?
-        .at(kit.clock.now(), kit.policy.demands.clock_tolerance)?;
-    if statement.nonce == *nonce && statement.body_digest == body {
-        Ok(())
-    } else {
-        Err(ClaimError::WrongKey)
-    }
+    let answer = way.answer(&question).await?;
+    // Keys may have been rotated meanwhile.
+    let keys = kit.keys();
+    question
+        .statement(
+            &answer,
+            &keys.keyset,
+            kit.clock.now(),
+            kit.policy.demands.clock_tolerance,
+        )
+        .map(|_| ())
+        .map_err(|trouble| unwell(&trouble.to_string()))
 }
 
 fn challenge(
@@ -425,8 +365,7 @@ fn challenge(
         nonce,
         body_length,
     };
-    let bytes = sign(&claim, &keys.attester)?;
-    Ok(Question { claim, bytes })
+    Question::sign(claim, &keys.attester)
 }
 
 fn own_claim(error: ClaimError) -> Finding {
@@ -435,8 +374,6 @@ fn own_claim(error: ClaimError) -> Finding {
 
 /// How long an agent may take to acknowledge an announcement.
 const ACK_WITHIN: Duration = Duration::from_secs(3);
-/// A failure counts only when a control probe succeeded this shortly before the verdict (DESIGN 10).
-const CONTROL_WITHIN: Duration = Duration::from_secs(2);
 /// Windows are whole seconds; a probe that uses up all its limits must still end inside.
 const MARGIN: Duration = Duration::from_secs(2);
 const OBSERVATION_LASTS: u64 = 60;

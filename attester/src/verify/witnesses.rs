@@ -4,12 +4,12 @@ use proto::{
     ClaimError,
     checked::Signed,
     claims::{EvidenceKind, FlowEnd, Keyset, Observation, Path, Receipt, Role, Statement},
-    ids::{Address, Digest},
-    probe,
+    ids::Address,
 };
 
 use super::{
     account::Look,
+    answered::{Answered, invalid},
     checks::{Case, Plan, chain, key_of, own_claim, own_fault},
 };
 use crate::model::{Finding, Identity, Reason};
@@ -76,45 +76,24 @@ pub(super) fn v2_statement(
         look.missing(EvidenceKind::Statement);
         return Err(Finding::new(Reason::StatementInvalid, "there is none"));
     };
-    let invalid = |error: ClaimError| Finding::new(Reason::StatementInvalid, chain(&error));
-    let signed = Signed::<Statement>::parse(bytes).map_err(invalid)?;
-    let key = key_of(&signed, keyset, Role::Origin, case, look).map_err(|error| match error {
-        ClaimError::Revoked { .. } => own_claim(error),
-        _ => invalid(error),
-    })?;
-    let statement = signed
-        .verify(&key)
-        .map_err(invalid)?
-        .at(case.receipt_arrived, case.demands.clock_tolerance)
-        .map_err(|error| Finding::new(Reason::StatementReplayed, error.to_string()))?;
-    look.window(&statement);
-    let challenge = &plan.challenge;
-    let this_probe = look.equal("nonce", &statement.nonce, &challenge.nonce)
-        & look.equal("probe", &statement.probe, &challenge.probe)
-        & look.equal("subject", &statement.subject, &plan.peer)
-        & look.equal("audience", &statement.audience, &plan.attester)
-        & look.equal("challenge", &statement.challenge, &plan.announcement.challenge)
-        & look.equal("issuer", &statement.issuer, &challenge.audience);
-    if !this_probe {
-        return Err(Reason::StatementReplayed.into());
-    }
-    if !look.equal("body length", &statement.body_length, &challenge.body_length) {
-        return Err(Finding::new(
-            Reason::OriginFailed,
-            "the origin answered with a body of another length",
-        ));
-    }
-    if !look.equal("body length received", &seen.body, &statement.body_length)
-        | !look.equal("body SHA-256", &seen.body_digest, &statement.body_digest)
-    {
-        return Err(Reason::BodyAltered.into());
-    }
-    // The statement cannot sign the head that it stands in; but there is only one head that it may stand in.
-    let head = probe::answer_head(bytes, statement.body_length).map(|head| Digest::of(&head));
-    if head.is_none_or(|head| !look.equal("head SHA-256", &seen.head_digest, &head)) {
-        return Err(Finding::new(Reason::HeadAltered, "another head than the destination's"));
-    }
-    Ok(statement)
+    // The plan's claims belong together: the challenge names its peer and attester.
+    let answered = Answered {
+        statement: bytes,
+        challenge: &plan.challenge,
+        challenge_digest: plan.announcement.challenge,
+        body: seen.body,
+        body_digest: seen.body_digest,
+        head_digest: seen.head_digest,
+        at: case.receipt_arrived,
+        tolerance: case.demands.clock_tolerance,
+    };
+    let key = |signed: &Signed<Statement>, look: &mut Look| {
+        key_of(signed, keyset, Role::Origin, case, look).map_err(|error| match error {
+            ClaimError::Revoked { .. } => own_claim(error),
+            _ => invalid(error),
+        })
+    };
+    answered.examined(key, look)
 }
 
 pub(super) fn v3_bytes(plan: &Plan, seen: &Observation, receipt: &Receipt, look: &mut Look) -> Result<(), Finding> {
