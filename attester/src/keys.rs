@@ -75,6 +75,37 @@ impl Keys {
         Self::load_again(&folder, None, now)
     }
 
+    /// Keys and a keyset that are kept nowhere: for one run of a program, whose word nobody else has to believe.
+    ///
+    /// # Errors
+    /// When the keyset cannot be signed, which does not happen.
+    pub fn passing(rng: &mut impl CryptoRng, now: Timestamp) -> Result<Self, ClaimError> {
+        let root = SigningKey::generate(rng);
+        let mut draft = Draft::first(now);
+        let mut made = |role| {
+            let key = SigningKey::generate(rng);
+            draft.put_in(role, key.public(), Duration::ZERO);
+            key
+        };
+        let (attester, origin, prober) = (made(Role::Attester), made(Role::Origin), made(Role::Prober));
+        Ok(Self {
+            root_public: root.public(),
+            attester,
+            origin,
+            prober,
+            keyset: draft.keyset(&root.public()),
+            keyset_bytes: draft.sign(&root)?,
+        })
+    }
+
+    /// Reads the keys and the keyset as they are, and changes nothing: for whoever works beside an attester.
+    ///
+    /// # Errors
+    /// As [`Keys::load`], and when the keyset has ended, whether or not the root key is at hand.
+    pub fn as_they_are(folder: &Path, now: Timestamp) -> Result<Self, KeysError> {
+        Self::load_again(&KeyFolder::new(folder), None, now).map_err(KeysError::with_remedy)
+    }
+
     /// Reads the keys and the keyset, which is signed again when it is old, has ended or does not list these keys, as long as
     /// the root key is at hand.
     ///

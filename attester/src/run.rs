@@ -41,6 +41,7 @@ mod agenda;
 mod front;
 mod grounds;
 mod keys;
+pub mod lone;
 mod member;
 mod naming;
 mod probe;

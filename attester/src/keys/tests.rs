@@ -64,6 +64,41 @@ fn keys_come_back_and_are_never_overwritten() {
     }
 }
 
+#[test]
+fn passing_keys_are_a_whole_set_and_are_kept_nowhere() {
+    let mut rng = StdRng::seed_from_u64(7);
+    let keys = Keys::passing(&mut rng, START).unwrap();
+    let signed = Signed::<Keyset>::parse(&keys.keyset_bytes).unwrap();
+    let keyset = signed
+        .verify(&keys.root_public)
+        .unwrap()
+        .at(START, Duration::ZERO)
+        .unwrap();
+    assert_eq!(keyset, keys.keyset);
+    for role in Role::ALL {
+        let key = keys.of(*role).public();
+        assert_eq!(keyset.key(*role, key.thumbprint(), START).unwrap(), key);
+    }
+    let others = Keys::passing(&mut rng, START).unwrap();
+    assert!(others.root_public != keys.root_public && others.attester.public() != keys.attester.public());
+}
+
+/// What works beside an attester changes nothing of it.
+#[test]
+fn keys_are_read_as_they_are() {
+    let (_temporary, folder, keys) = created();
+    let read = Keys::as_they_are(&folder, after(16)).unwrap();
+    assert!(read.are(&keys) && read.are_old(after(16)), "it was not signed again");
+    assert_eq!(fs::read(folder.join(KEYSET)).unwrap(), keys.keyset_bytes);
+    assert!(matches!(
+        Keys::as_they_are(&folder, after(30)),
+        Err(KeysError::Keyset { .. })
+    ));
+    fs::remove_file(folder.join(KEYSET)).unwrap();
+    assert!(matches!(Keys::as_they_are(&folder, START), Err(KeysError::Lost { .. })));
+    assert!(!folder.join(KEYSET).exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn only_the_owner_reads_them() {
