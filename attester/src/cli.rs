@@ -26,6 +26,7 @@ mod keys;
 mod listing;
 mod manual;
 mod notify;
+mod probe;
 mod progress;
 mod serve;
 mod show;
@@ -49,6 +50,8 @@ enum Action {
     Peers(listing::Peers),
     /// Tell how a peer stands, why, what to do, and what its probes and registrations showed
     Explain(explain::Explain),
+    /// Probe a peer once, agent or not, and tell each phase, what was wrong and what to do
+    Probe(Box<probe::Probe>),
     /// Export what a verdict rests on, and check it again anywhere
     Evidence(evidence::Evidence),
     /// List, create, rotate and revoke the attester's own keys, and sign the keyset
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Action::Serve(file) => serve::serve(&file.config),
         Action::Peers(peers) => peers.run(),
         Action::Explain(explain) => explain.run(),
+        Action::Probe(probe) => probe.run(),
         Action::Evidence(evidence) => evidence.run(),
         Action::Keys(keys) => keys.run(),
         Action::Rejections(rejections) => rejections.run(),

@@ -17,17 +17,23 @@ pub(crate) enum Exit {
     NotProved = 4,
     /// Evidence does not verify.
     NotVerified = 5,
+    /// A peer does not carry traffic as it must.
+    NotCarried = 6,
+    /// A probe broke off, and nobody can tell whether for the peer.
+    Unclear = 7,
 }
 
 impl Exit {
     /// Every status, in order.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Done,
         Self::NotFound,
         Self::Config,
         Self::System,
         Self::NotProved,
         Self::NotVerified,
+        Self::NotCarried,
+        Self::Unclear,
     ];
 
     /// The status as the system has it.
@@ -43,6 +49,8 @@ impl Exit {
             Self::Config => "operator",
             Self::System => "machine",
             Self::NotVerified => "its source",
+            Self::NotCarried => "peer",
+            Self::Unclear => "unknown",
         }
     }
 
@@ -55,6 +63,8 @@ impl Exit {
             Self::System => "files, keys, sockets or the system do not allow it: see to this machine",
             Self::NotProved => "evidence verify: authentic, but not of a proof",
             Self::NotVerified => "evidence verify: it does not verify, so believe nothing in it",
+            Self::NotCarried => "probe: the peer does not carry as it must: its owner should do what is told",
+            Self::Unclear => "probe: it broke off, and nobody can tell whether at the peer: see what is told",
         }
     }
 

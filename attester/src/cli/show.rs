@@ -7,7 +7,7 @@ use std::{
 };
 
 use comfy_table::{Table, presets};
-use console::{Style, measure_text_width};
+use console::{Style, Term, measure_text_width};
 use proto::{
     text::{is_deceptive, is_plain},
     time::Timestamp,
@@ -154,12 +154,19 @@ pub(super) fn toned(word: &str) -> String {
 
 fn tone_of(word: &str) -> Style {
     match word {
-        "verified" | "proved" => Style::new().green(),
+        "verified" | "proved" | "carried" => Style::new().green(),
         "suspended" | "refused" | "failed" => Style::new().red(),
         "inconclusive" => Style::new().yellow(),
         "retired" => Style::new().dim(),
         _ => Style::new(),
     }
+}
+
+/// Columns that a drawing may take: those of the terminal, if standard output is one.
+pub(super) fn columns() -> usize {
+    let out = Term::stdout();
+    let size = out.size_checked().filter(|_| out.is_term());
+    size.map_or(WIDTH, |(_, columns)| usize::from(columns))
 }
 
 fn is_coloured() -> bool {

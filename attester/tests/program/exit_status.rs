@@ -6,7 +6,10 @@ use data_encoding::HEXLOWER;
 use proto::key::PublicKey;
 use serde_json::Value;
 
-use crate::place::{Place, compare};
+use crate::{
+    place::{Place, compare},
+    scripted::{Script, Scripted},
+};
 
 /// The rows of the table in `--help`: status, who must act, why.
 fn table(place: &Place) -> Vec<(i32, String, String)> {
@@ -40,7 +43,22 @@ fn each_is_produced() {
         assert_eq!(code, expected, "{index}");
     }
     let listed: Vec<i32> = table(&place).into_iter().map(|(code, ..)| code).collect();
-    assert_eq!(listed, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(listed, [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+/// A peer that carries, one that does not, and one of which nobody can tell, since it may not reach the origin.
+#[test]
+fn each_is_produced_by_probes() {
+    let place = Place::new();
+    let refuses = Script::Refuses("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
+    let away = ["--origin=127.0.0.1:0", "--destination", "origin.example:80"];
+    let cases: [(Script, &[&str], i32); 3] = [(Script::Carries, &[], 0), (refuses, &[], 6), (refuses, &away, 7)];
+    for (script, more, expected) in cases {
+        let peer = Scripted::start(script);
+        let address = peer.address.to_string();
+        let ran = place.run(&[&["probe", &address, "--protocol", "connect"], more].concat());
+        assert_eq!(ran.code, expected, "{script:?}: {}{}", ran.out, ran.err);
+    }
 }
 
 /// The evidence of the protocol's vectors: a proof, what is no proof, and what is no evidence.

@@ -12,6 +12,8 @@ mod init;
 mod keys;
 mod listing;
 mod place;
+mod probe;
+mod scripted;
 mod service;
 mod stored;
 mod strangers;
