@@ -12,6 +12,7 @@ mod keys;
 mod layering;
 mod lifecycle;
 mod operator;
+mod probing;
 mod readme;
 mod refuse;
 mod relay;

@@ -30,6 +30,7 @@ async fn every_command_works_as_it_is_written() -> anyhow::Result<()> {
     for command in [
         "attester init",
         "attester serve",
+        "attester probe",
         "peer-agent run",
         "attester keys revoke",
         "peer-agent keys rotate",

@@ -17,6 +17,7 @@ mod programs;
 mod python;
 mod servers;
 mod site;
+mod typed;
 
 use std::time::Duration;
 
