@@ -187,6 +187,8 @@ impl Lone {
             connect_token: self.aim.token.clone(),
             host: self.aim.host.clone(),
             sending: self.aim.sending,
+            // Whoever wants sessions resumed says so, and the first has none to resume.
+            fresh: false,
         })
     }
 
