@@ -327,7 +327,8 @@ impl Life {
             };
         }
         // Before membership strikes add up, so that who fails now and then is told so; a member's must be consecutive.
-        if matches!(self.standing, Standing::Verified { .. }) {
+        // Only the direct way takes them off: through an edge a peer may answer whose own port is dead.
+        if matches!(self.standing, Standing::Verified { .. }) && proof.is_direct() {
             self.strikes = 0;
             self.blamed = None;
         }

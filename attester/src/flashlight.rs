@@ -30,6 +30,7 @@ use crate::model::{Finding, PhaseTimes, Reason};
 use account::Account;
 pub use edge::{Edge, EdgeError, Sni};
 use enproxy::Tunnel;
+pub use enproxy::same_name;
 pub use proto::tunnel::enproxy::Sending;
 use tls::{Tls, TlsError};
 use wire::Wire;
@@ -223,6 +224,11 @@ impl Prober {
             tls: Tls::resuming(),
             ..self
         }
+    }
+
+    /// Where it dials from, if that was chosen.
+    pub const fn source(&self) -> Option<IpAddr> {
+        self.source
     }
 
     /// Carries one request through a peer. Never fails: what went wrong is part of the result.

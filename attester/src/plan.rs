@@ -99,7 +99,8 @@ pub fn may_resume(life: &Life, pace: &Pace, body: u64) -> bool {
 fn fronted(life: &Life, rules: &Rules) -> Option<Route> {
     let route = rules.fronted_route(life.identity()).filter(|_| life.doubts() == 0)?;
     let due = match life.standing() {
-        Standing::Verified { .. } => life.turn() % FRONTED_EVERY == FRONTED_EVERY / 2,
+        // After a failure the direct way is asked again.
+        Standing::Verified { .. } => life.strikes() == 0 && life.turn() % FRONTED_EVERY == FRONTED_EVERY / 2,
         standing => {
             let proof = standing.streak().and_then(|streak| streak.proof());
             proof.is_some_and(|proof| proof.is_complete() && !rules.are_met_by(proof))
@@ -226,6 +227,31 @@ mod tests {
         assert!((2..=21).contains(&through), "{through}");
         assert!(asked.windows(2).all(|pair| pair != [fronted, fronted]));
         assert_eq!((life.standing().name(), life.strikes()), ("verified", 0));
+    }
+
+    #[test]
+    fn who_fails_is_asked_directly_and_no_edge_washes_it_clean() {
+        let (pace, rules) = (Pace::default(), behind_an_edge());
+        let (mut life, _) = follow(named(), &rules, 3, |_| true);
+        while fronted(&life, &rules).is_none() {
+            life = follow(life, &rules, 1, |_| true).0;
+        }
+        // The edge says nothing, the direct way fails: it is asked again, not the edge.
+        let life = life.after(Event::Inconclusive(Reason::Edge.into()), at(20, 0), &rules);
+        let life = life.after(Event::Failed(Reason::Truncated.into()), at(21, 0), &rules);
+        assert_eq!(shape(&life, &pace, &rules).0.path, Path::Direct);
+        // And a proof through an edge that comes all the same leaves the failure counted.
+        let route = rules
+            .fronted_route(life.identity())
+            .unwrap_or(Route::direct(Protocol::Connect));
+        let life = life.after(
+            Event::Proved(Box::new(proof_by(50, ADDRESS, route, 1024, 22))),
+            at(23, 0),
+            &rules,
+        );
+        assert_eq!(life.strikes(), 1);
+        let life = life.after(Event::Failed(Reason::Truncated.into()), at(24, 0), &rules);
+        assert_eq!(life.standing().name(), "suspended");
     }
 
     #[test]

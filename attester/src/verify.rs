@@ -140,6 +140,11 @@ impl Verified {
         self.goodput.is_some() && self.identity.protocols.iter().all(proven)
     }
 
+    /// Whether the direct route was proven, by any protocol.
+    pub fn is_direct(&self) -> bool {
+        self.routes.keys().any(|route| route.path == Path::Direct)
+    }
+
     /// Whether a route through an edge was proven.
     pub fn is_fronted(&self) -> bool {
         self.routes.keys().any(|route| route.path == Path::Fronted)

@@ -306,7 +306,7 @@ async fn a_peer_behind_an_edge_is_probed_through_it() -> anyhow::Result<()> {
         assert!(edge.asked().contains(&asked), "{:?}", edge.asked());
     }
     // The roots that browsers trust do not know its CA.
-    assert_eq!(operator.broken(&through)?, broken(7, "tls-failed", "unknown"));
+    assert_eq!(operator.broken(&through)?, broken(3, "tls-failed", "attester"));
     edge.set_trouble(Trouble::Refuses);
     assert_eq!(operator.broken(&trusted)?, broken(7, "tunnel-refused", "unknown"));
     let ran = operator.probe(&trusted)?;

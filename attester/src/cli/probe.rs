@@ -48,7 +48,11 @@ impl Probe {
     pub(super) fn run(&self) -> Result<ExitCode, Failure> {
         let rng = StdRng::try_from_rng(&mut rand::rngs::SysRng)
             .map_err(|source| Failure::state("the system gives no random numbers", source))?;
-        runtime()?.block_on(self.start(rng)).map(ExitCode::from)
+        let runtime = runtime()?;
+        let done = runtime.block_on(self.start(rng));
+        // A look-up of a name that nobody answers would hold the program up for as long as the system asks.
+        runtime.shutdown_background();
+        done.map(ExitCode::from)
     }
 
     /// Opens the far end, probes, and closes it.

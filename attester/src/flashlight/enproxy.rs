@@ -221,7 +221,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
 }
 
 /// Names of DNS: neither case nor a final dot tells them apart.
-fn same_name(one: &str, other: &str) -> bool {
+pub fn same_name(one: &str, other: &str) -> bool {
     one.trim_end_matches('.')
         .eq_ignore_ascii_case(other.trim_end_matches('.'))
 }

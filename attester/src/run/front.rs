@@ -1,6 +1,9 @@
 //! The edge in front of the peers, through which they are probed as clients reach them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use proto::ids::Destination;
 use tokio::{net::lookup_host, time::timeout};
@@ -20,16 +23,18 @@ pub struct Front {
 }
 
 impl Front {
-    /// Where it is now.
+    /// Where it is now, for who dials from `source`.
     ///
     /// # Errors
     /// [`Reason::Edge`]: its name has no address, or none in time.
-    pub(super) async fn address(&self) -> Result<SocketAddr, Finding> {
+    pub(super) async fn address(&self, source: Option<IpAddr>) -> Result<SocketAddr, Finding> {
         let trouble = |what: String| Finding::new(Reason::Edge, format!("{}: {what}", self.at));
-        let mut found = timeout(WITHIN, lookup_host(self.at.as_str()))
+        let found = timeout(WITHIN, lookup_host(self.at.as_str()))
             .await
             .map_err(|_| trouble(format!("no address within {WITHIN:?}")))?
             .map_err(|error| trouble(error.to_string()))?;
+        let reached = |address: &SocketAddr| source.is_none_or(|source| source.is_ipv4() == address.is_ipv4());
+        let mut found = found.filter(reached);
         found.next().ok_or_else(|| trouble("no address".to_owned()))
     }
 }

@@ -3,7 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use proto::{claims::Protocol, ids::ProbeId, time::Timestamp};
+use proto::{
+    claims::{Path, Protocol},
+    ids::ProbeId,
+    time::Timestamp,
+};
 
 use crate::{
     decide::{Life, Rules, Streak},
@@ -32,7 +36,13 @@ impl Ground {
     pub(super) fn of(probe: ProbeId, proof: &Verified) -> Self {
         Self {
             probe,
-            protocols: proof.routes().keys().map(|route| route.protocol).collect(),
+            // An edge's are kept for their own sake, and stand in for no other.
+            protocols: proof
+                .routes()
+                .keys()
+                .filter(|route| route.path == Path::Direct)
+                .map(|route| route.protocol)
+                .collect(),
             measured: proof.goodput().is_some(),
         }
     }

@@ -172,7 +172,7 @@ impl Lone {
     async fn target(&self) -> Result<Target, Finding> {
         let (address, end) = match &self.aim.front {
             Some(front) => {
-                let address = front.address().await;
+                let address = front.address(self.prober.source()).await;
                 let elsewhere = |trouble: Finding| Finding::new(Reason::ResolveFailed, trouble.detail());
                 (address.map_err(elsewhere)?, End::Edge(front.edge.clone()))
             }
@@ -280,9 +280,15 @@ impl Lone {
     /// Who must act on a finding, and what to do about it.
     fn fault(&self, finding: Finding, arrived: Option<bool>) -> Fault {
         let path = self.aim.route().path;
-        let out_of_reach = arrived == Some(false) && !self.far.is_on_loopback();
+        // A missing or wrong token is told by 400, before any destination is looked for.
+        let token = finding.reason == Reason::TunnelRefused && finding.detail().starts_with("it answered 400");
+        let out_of_reach = arrived == Some(false) && !self.far.is_on_loopback() && !token;
         let advice = advice::of(finding.reason, path, out_of_reach);
         let blame = match finding.reason.blame() {
+            // Between here and the edge the peer has no part: it is the edge's options that are to be looked at.
+            Blame::Peer if path == Path::Fronted && matches!(finding.reason.phase(), "connect" | "tls") => {
+                Blame::Attester
+            }
             Blame::Peer if path == Path::Fronted && finding.reason != Reason::ProxyHost => Blame::Unknown,
             Blame::Peer if out_of_reach && advice::may_be_the_origins(finding.reason) => Blame::Unknown,
             blame => blame,

@@ -18,7 +18,7 @@ use super::{
     question::{Control, Question, explained, unwell},
 };
 use crate::{
-    flashlight::{End, Exchange, Job, Stopwatch, Target, answer::Answer},
+    flashlight::{End, Exchange, Job, Stopwatch, Target, answer::Answer, same_name},
     keys::Keys,
     model::{Blame, Finding, Identity, PhaseTimes, Reason, Route},
     records::Name,
@@ -136,7 +136,7 @@ impl Trial {
             .exchange(&target, &job, self.watch.clone(), &mut errand.rng)
             .await;
         self.watch = exchange.watch.clone();
-        let failure = exchange.failure.take();
+        let failure = exchange.failure.take().or_else(|| misnamed(kit, errand, &exchange));
         let result = self.weigh(kit, errand, question, &exchange, failure, ticket).await;
         let result = result.map_err(|finding| match errand.route.path {
             Path::Direct => finding,
@@ -257,7 +257,7 @@ impl Trial {
         let target = match (errand.route.path, &kit.front) {
             (Path::Direct, _) => direct,
             (Path::Fronted, Some(front)) => Target {
-                address: front.address().await?,
+                address: front.address(kit.prober.source()).await?,
                 end: End::Edge(front.edge.clone()),
                 connect_token: None,
                 ..direct
@@ -308,13 +308,23 @@ impl Trial {
     }
 }
 
-/// What a probe through an edge says of the peer: nothing, unless the peer says it itself. Edges cut, repeat and cache. The
-/// direct route has just been proven, and is proven again before the edge is asked again.
+/// What a probe through an edge says of the peer: nothing. Edges cut, repeat, cache and may write what they like. The direct route
+/// has just been proven, and is proven again before the edge is asked again.
 fn behind_edge(finding: Finding) -> Finding {
-    match (finding.reason, finding.reason.blame()) {
-        (Reason::ProxyHost, _) | (_, Blame::Attester | Blame::Unknown) => finding,
-        (_, Blame::Peer) => Finding::new(Reason::Edge, finding.to_string()),
+    match finding.reason.blame() {
+        Blame::Attester | Blame::Unknown => finding,
+        Blame::Peer => Finding::new(Reason::Edge, finding.to_string()),
     }
+}
+
+/// Whether a peer that is to be reached through an edge gave itself another name than its own, to which the edge would send its
+/// clients. On the direct route, where nobody but the peer can have said it.
+fn misnamed(kit: &Kit, errand: &Errand, exchange: &Exchange) -> Option<Finding> {
+    let reached = kit.policy.rules.fronted_route(&errand.identity).is_some();
+    let told = exchange.proxy_host.as_deref();
+    let other = told.filter(|_| reached && errand.route.path == Path::Direct)?;
+    let own = errand.own_name.to_string();
+    (!same_name(other, &own)).then(|| Finding::new(Reason::ProxyHost, format!("it calls itself {other}, not {own}")))
 }
 
 /// The control probe. Its success says that origin, network and clock of the attester are well.

@@ -92,6 +92,8 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, client: S, ea
     let pacer = || Pacer::new(shared.config.rate);
     let mut up = pin!(async {
         writer.write_all(&early).await?;
+        // A stream of the host's may keep them back until then.
+        writer.flush().await?;
         copy(&mut client_reader, &mut writer, pacer(), &activity).await
     });
     let mut down = pin!(copy(&mut reader, &mut client_writer, pacer(), &activity));

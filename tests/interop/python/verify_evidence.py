@@ -95,11 +95,11 @@ def examine(data, root, goodput=GOODPUT, newer=None, say=print):
           and has(announcement, {1: attester, 2: peer, 7: probe, **announced}), "the announcement is of this challenge")
     seen = claim("own", "observation", by("prober"))
     check("own", has(seen, {1: seen["signer"], 2: peer, 3: attester, 7: probe, 10: nonce}), "the observation is of this probe")
-    length = "truncated" if seen[-65543] < announcement[-65540] else "overlong"
+    edge, length = seen[-65537] == "fronted", "truncated" if seen[-65543] < announcement[-65540] else "overlong"
     check("own", seen[-65543] == announcement[-65540], "as many bytes came down as were announced", length)
     check("own", has(seen, {-65541: len(request), -65542: sha256(request)}), "exactly the request went up")
-    check("V0", seen[-65537] == "fronted" or seen[-65539] == registration[-65538], "the registered address was dialled")
-    check("V0", seen[-65537] == "fronted" or seen[-65540] == registration[-65540], "the TLS key has the registered pin", "pin-mismatch")
+    check("V0", edge or seen[-65539] == registration[-65538], "the registered address was dialled")
+    check("V0", edge or seen[-65540] == registration[-65540], "the TLS key has the registered pin", "pin-mismatch")
     receipt = claim("V1", "receipt", lambda *_: registration[-65537], "receipt-signature" if 7 in files else "receipt-missing")
     check("V1", holds_at(receipt, a, LEEWAY), "the receipt's window holds", "clock")
     check("V1", has(receipt, {1: peer, 3: attester, 7: probe, 10: nonce, -65537: destination}), "of this probe", "receipt-mismatch")
