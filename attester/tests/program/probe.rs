@@ -72,7 +72,7 @@ fn each_way_to_fail_has_its_reason_phase_and_status() {
     let no_token = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
     let away = ["--origin=127.0.0.1:0", "--destination", "origin.example:80"];
     let soon = ["--timeout", "1s"];
-    let cases: [Case<'_>; 12] = [
+    let cases: [Case<'_>; 13] = [
         (Script::Silent, &soon, "tls-timeout", "tls", "peer", 6, Value::Null),
         (Script::NoTls, &[], "tls-failed", "tls", "peer", 6, Value::Null),
         (
@@ -103,7 +103,18 @@ fn each_way_to_fail_has_its_reason_phase_and_status() {
             json!(false),
         ),
         (
+            // A token is asked for before any destination is looked for …
             Script::Refuses(no_token),
+            &away,
+            "tunnel-refused",
+            "tunnel",
+            "peer",
+            6,
+            json!(false),
+        ),
+        (
+            // … which a proxy that cannot reach it tells like this.
+            Script::Refuses("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"),
             &away,
             "tunnel-refused",
             "tunnel",
