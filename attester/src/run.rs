@@ -301,6 +301,7 @@ impl Core {
     async fn session_event(&mut self, event: SessionEvent) {
         match event {
             SessionEvent::Register(register) => self.consider(register),
+            SessionEvent::Retest { peer, session } => self.retest(&peer, session),
             SessionEvent::Goodbye { peer, session, .. } => self.goodbye(&peer, session).await,
             SessionEvent::Ended { peer, session, how } => self.ended(&peer, session, &how),
             SessionEvent::Rejected { source, peer, finding } => self.note_rejection(source, peer, &finding),
@@ -380,6 +381,18 @@ impl Core {
         for (id, session) in std::mem::take(&mut self.unnamed) {
             self.await_name(&id, session, generation);
         }
+    }
+
+    /// A host's word that something has changed: a hint as well, and one that costs the peer nothing.
+    fn retest(&mut self, peer: &PeerId, session: SessionId) {
+        if self.roster.by_peer(peer).is_none_or(|handle| handle.id() != session) {
+            return;
+        }
+        let now = self.kit.clock.now();
+        if let Some(member) = self.members.get_mut(peer) {
+            member.ask(now, &self.kit.policy);
+        }
+        self.schedule(peer);
     }
 
     async fn goodbye(&mut self, peer: &PeerId, session: SessionId) {

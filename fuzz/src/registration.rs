@@ -281,7 +281,7 @@ fn messages(input: &[u8], report: &mut Report) {
                 report.check(RECEIPT, small && opened.is_err(), || format!("{opened:?}"));
             }
         }
-        Some(Said::Ack(_) | Said::Goodbye(_)) | None => {}
+        Some(Said::Ack(_) | Said::Goodbye(_) | Said::Retest(_)) | None => {}
     }
 }
 

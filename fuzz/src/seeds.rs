@@ -13,7 +13,7 @@ use hickory_proto::{
 };
 use prost::Message as _;
 use proto::{
-    attest::{Ack, Goodbye, Receipt, Register, ToAgent, ToAttester, to_attester::Message as Said},
+    attest::{Ack, Goodbye, Receipt, Register, Retest, ToAgent, ToAttester, to_attester::Message as Said},
     claims::{Succession, Welcome},
     probe,
 };
@@ -217,6 +217,7 @@ fn messages(seeds: &mut Seeds) {
             }),
         ),
         ("goodbye", Said::Goodbye(Goodbye { reason: 2 })),
+        ("retest", Said::Retest(Retest {})),
     ];
     for (name, message) in said {
         let message = ToAttester { message: Some(message) };

@@ -56,12 +56,15 @@ use proto::{
     ids::{Address, PeerId},
 };
 use rand::{CryptoRng, SeedableRng, rngs::StdRng};
-use tokio::{runtime::Handle, sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+    task::JoinHandle, time::timeout};
 
 use self::{
     identity::Opened,
     remembered::Remembered,
-    session::{Driver, Profile, Token, Wish},
+    session::{Driver, Profile, Retests, Token, Wish},
 };
 
 pub mod config;
@@ -97,6 +100,7 @@ pub struct Agent {
     tap: Tap,
     standing: watch::Receiver<Standing>,
     wishes: watch::Sender<Wish>,
+    retests: Arc<Notify>,
     metrics: Arc<Metrics>,
     task: Option<JoinHandle<()>>,
 }
@@ -127,6 +131,7 @@ impl Agent {
         let (tap, finished) = Tap::connected(config.clock.clone(), Arc::clone(&metrics));
         let (standing_sender, standing) = watch::channel(Standing::new(peer_id.clone(), config.attesters.first()));
         let (wishes, wishes_receiver) = watch::channel(Wish::Run);
+        let retests = Arc::<Notify>::default();
         let profile = Profile {
             key,
             root: config.root,
@@ -144,6 +149,7 @@ impl Agent {
             finished,
             standing: standing_sender,
             wishes: wishes_receiver,
+            retests: Retests::new(Arc::clone(&retests)),
             rng: StdRng::from_rng(&mut rng),
             metrics: Arc::clone(&metrics),
             failures: 0,
@@ -158,6 +164,7 @@ impl Agent {
             tap,
             standing,
             wishes,
+            retests,
             metrics,
             task,
         })
@@ -196,6 +203,13 @@ impl Agent {
     /// Ends a pause.
     pub fn resume(&self) {
         self.wish(Wish::Run);
+    }
+
+    /// Asks for a probe soon, for a host whose owner has mended something. An agent that waits for its next attempt tries at
+    /// once; in a session the attester is asked, which then probes as soon as it would probe anybody. Asked again within 10 s
+    /// (5 s without a session) it is done when they have passed. A paused agent stays paused.
+    pub fn retest(&self) {
+        self.retests.notify_one();
     }
 
     /// Says goodbye and ends, within 2 s.

@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 
 use self::error::SessionError;
+pub(crate) use self::retests::Retests;
 use crate::{
     config::AgentConfig,
     metrics::Metrics,
@@ -28,6 +29,7 @@ pub(crate) mod fuzzing;
 mod heard;
 mod live;
 mod machine;
+mod retests;
 
 /// What stays the same in all sessions of an agent.
 #[derive(Debug)]
@@ -71,6 +73,7 @@ pub(crate) struct Driver {
     pub(crate) finished: mpsc::Receiver<Finished>,
     pub(crate) standing: watch::Sender<Standing>,
     pub(crate) wishes: watch::Receiver<Wish>,
+    pub(crate) retests: Retests,
     pub(crate) rng: StdRng,
     pub(crate) metrics: Arc<Metrics>,
     /// Attempts since the last registration.
@@ -103,7 +106,11 @@ impl Driver {
             };
             let wished = self.wishes.changed();
             let changed = match wait {
-                Some(wait) => tokio::time::timeout(wait, wished).await.unwrap_or(Ok(())),
+                Some(wait) => tokio::select! {
+                    changed = wished => changed,
+                    () = tokio::time::sleep(wait) => Ok(()),
+                    () = self.retests.asked(TRIED_AGAIN) => Ok(()),
+                },
                 None => wished.await,
             };
             if changed.is_err() {
@@ -167,6 +174,9 @@ impl Driver {
         });
     }
 }
+
+/// Between two attempts that the host asked for.
+const TRIED_AGAIN: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

@@ -257,3 +257,32 @@ async fn loop_until_more(cluster: &Cluster, peer: &Peer, before: usize) {
         tokio::time::sleep(std::time::Duration::from_millis(25)).await;
     }
 }
+
+/// A hint hastens (P3): a peer whose host asks is probed before its turn, but no sooner than a quarter of the interval allows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_asks_is_probed_before_its_turn() {
+    harness::logs();
+    let options = Options {
+        interval: std::time::Duration::from_secs(16),
+        lease: std::time::Duration::from_secs(60),
+        ..Options::quick()
+    };
+    let (quarter, soonest) = (options.interval / 4, options.interval.mul_f64(0.9));
+    let cluster = Cluster::start(options).await.unwrap();
+    let peer = Peer::start(&cluster, 1, Behaviour::Enproxy).await.unwrap();
+    cluster.wait_standing(&peer, VERIFIED).await.unwrap();
+    let before = cluster.probes(&peer).await.unwrap();
+    peer.retest().unwrap();
+    let probes = cluster
+        .wait_probes(&peer, "one more probe", |probes| probes.len() > before.len())
+        .await
+        .unwrap();
+    let mut times: Vec<_> = probes.iter().map(|probe| probe.at).collect();
+    times.sort();
+    let gap = times[before.len()].since(times[before.len() - 1]);
+    // By itself it would have been probed after nine tenths of the interval, or later.
+    assert!(gap < soonest, "{gap:?}");
+    // Counted from the start of a probe to that of the next.
+    assert!(gap + std::time::Duration::from_secs(1) > quarter, "{gap:?}");
+    assert!(probes.iter().all(|probe| probe.outcome == Outcome::Proved), "{probes:?}");
+}

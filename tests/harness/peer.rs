@@ -206,6 +206,16 @@ impl Peer {
         Some(self.running.as_ref()?.agent.as_ref()?.standing())
     }
 
+    /// Its host asks for a probe.
+    ///
+    /// # Errors
+    /// When it has no agent.
+    pub fn retest(&self) -> anyhow::Result<()> {
+        let agent = self.running.as_ref().and_then(|running| running.agent.as_ref());
+        agent.context("no agent")?.retest();
+        Ok(())
+    }
+
     /// How many sessions a rogue has opened since it was started; `None` for those with a real agent.
     pub fn sessions(&self) -> Option<usize> {
         Some(self.running.as_ref()?.sessions.as_ref()?.load(Ordering::Relaxed))

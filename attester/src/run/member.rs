@@ -107,6 +107,12 @@ impl Member {
         self.due = Some(now.max(self.probed.plus(gap)));
     }
 
+    /// The peer asks for its next probe. It comes no later for it, and no sooner after the last one than a quarter of the usual time:
+    /// asking for ever must not cost others their turn.
+    pub(super) fn ask(&mut self, now: Timestamp, policy: &Policy) {
+        self.due = Some(sooner(self.due, self.probed.plus(policy.pace.interval / 4), now));
+    }
+
     /// What the next probe needs.
     pub(super) fn errand(&self, session: Option<SessionHandle>, policy: &Policy, rng: StdRng) -> Option<Errand> {
         let (route, body) = plan::shape(&self.life, &policy.pace, &policy.rules);
@@ -144,6 +150,34 @@ impl Member {
             first_seen: self.first_seen,
             last_seen: self.last_seen,
             lease_until: self.life.lease(),
+        }
+    }
+}
+
+/// When a probe comes that was asked for at `now`: not before `soonest`, nor after the moment that was chosen.
+fn sooner(due: Option<Timestamp>, soonest: Timestamp, now: Timestamp) -> Timestamp {
+    let asked = now.max(soonest);
+    due.map_or(asked, |due| due.min(asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asking_never_delays_a_probe_and_never_brings_it_too_near_to_the_last() {
+        let at = Timestamp::from_micros;
+        for (due, soonest, now, comes) in [
+            (Some(60), 15, 20, 20),
+            (Some(60), 15, 5, 15),
+            (Some(10), 15, 5, 10),
+            (None, 15, 5, 15),
+            (None, 15, 20, 20),
+        ] {
+            let due = due.map(at);
+            assert_eq!(sooner(due, at(soonest), at(now)), at(comes), "{due:?} {soonest} {now}");
+            // Asked again, it stays.
+            assert_eq!(sooner(Some(at(comes)), at(soonest), at(now + 3)), at(comes));
         }
     }
 }

@@ -111,6 +111,7 @@ impl Conversation {
                     Err(_) => return Err(ended(Status::invalid_argument("ack: probe_id must be 16 bytes"))),
                 },
                 Message::Receipt(receipt) => self.link.receipt(&receipt.receipt, self.shared.clock.now()),
+                Message::Retest(_) => self.ask_for_a_probe(),
                 Message::Goodbye(goodbye) => return Err(leaving_with(goodbye)),
                 Message::Register(_) => {
                     let told = "this session is registered already: connect anew to change a registration";
@@ -144,7 +145,7 @@ impl Conversation {
         match timeout(limit, self.next()).await {
             Ok(Ok(Message::Register(message))) => Ok(message),
             Ok(Ok(Message::Goodbye(goodbye))) => Err(leaving_with(goodbye)),
-            Ok(Ok(Message::Ack(_) | Message::Receipt(_))) => Err(ended(Status::failed_precondition(
+            Ok(Ok(Message::Ack(_) | Message::Receipt(_) | Message::Retest(_))) => Err(ended(Status::failed_precondition(
                 "the first message of a session must be register",
             ))),
             Ok(Err(leaving)) => Err(leaving),
@@ -279,6 +280,14 @@ impl Conversation {
             .events
             .try_send(SessionEvent::Rejected { source, peer, finding });
         ended_with(Ok(last))
+    }
+
+    /// Tells the core as far as it has room: a hint is worth no wait.
+    fn ask_for_a_probe(&self) {
+        if let Some(peer) = self.peer.clone() {
+            let session = self.link.id;
+            let _ = self.shared.events.try_send(SessionEvent::Retest { peer, session });
+        }
     }
 
     async fn tell_goodbye(&mut self, paused: bool) {

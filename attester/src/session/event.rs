@@ -14,11 +14,18 @@ use super::{Answer, SessionHandle};
 /// What the core hears of sessions.
 ///
 /// After a `Register` comes exactly one of `Goodbye` and `Ended` for the same session, unless the core itself refused
-/// the registration or the whole server stops.
+/// the registration or the whole server stops. Between them come any number of `Retest`.
 #[derive(Debug)]
 pub enum SessionEvent {
     /// An agent asks to be registered.
     Register(Box<Register>),
+    /// A registered agent's host asks to be probed soon. Best effort: left out when the core is busy.
+    Retest {
+        /// Whose.
+        peer: PeerId,
+        /// Which session.
+        session: SessionId,
+    },
     /// A registered agent leaves on purpose.
     Goodbye {
         /// Whose.

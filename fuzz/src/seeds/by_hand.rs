@@ -13,6 +13,8 @@ pub(super) const BY_HAND: &[(&str, &str, &[&[u8]])] = &[
         &[0], &[0; 8], &[0; 8], &[0; 3], &[4, 1, 0, 0, 0, 0, 0], &[4, 1, 0, 0, 0, 0, 0], &[11, 0, 60],
         &[6, 1, 0, 16], &[4, 2, 0, 0, 1, 5, 9, 0, 0], &[4, 3, 1, 0, 0, 0, 0], &[6, 3, 0, 1],
     ]),
+    // Asked for in every state: before the welcome, while registering, registered, after the goodbye.
+    ("agent_session", "retested", &[&[12], &[0], &[12], &[0; 8], &[12], &[0; 8], &[0; 3], &[12], &[8, 0], &[12]]),
     // Registered, answered, announced, acknowledged, a receipt, a verdict, time, goodbye.
     ("attester_session", "probed", &[
         &[1, 0, 0, 0, 0, 7], &[6, 0], &[7, 1, 2, 9, 9], &[2, 1, 0, 0, 3], &[3, 1, 0, 0], &[15, 0],
@@ -43,6 +45,9 @@ pub(super) const BY_HAND: &[(&str, &str, &[&[u8]])] = &[
     ("attester_session", "registered-no-kind", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[8, 0, 0]]),
     ("attester_session", "registered-fast", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[8, 3, 30], &[11, 2], &[8, 3, 28], &[8, 3, 2]]),
     ("attester_session", "registered-in-pace", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[8, 3, 39]]),
+    ("attester_session", "registered-retest", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[16, 0], &[16, 1]]),
+    ("attester_session", "greeted-retest", &[&[16, 0]]),
+    ("attester_session", "deciding-retest", &[&[1, 0, 0, 0, 0, 0], &[16, 0]]),
     ("attester_session", "registered-dismissed", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[10, 0]]),
     ("attester_session", "registered-broken", &[&[1, 0, 0, 0, 0, 0], &[6, 0], &[13]]),
     // Named, three proofs, no outcome, a failure, a restart with all evidence, a goodbye.

@@ -103,6 +103,8 @@ enum Expected {
     Concluded,
     /// A goodbye is sent.
     Goodbye,
+    /// A probe is asked for.
+    Retest,
     /// This many receipts are sent.
     Receipts(usize),
 }
@@ -165,7 +167,7 @@ fn run(input: &[u8], report: &mut Report) {
 }
 
 fn step(world: &mut World, choices: &mut Choices<'_>, report: &mut Report) {
-    let kind = choices.below(12);
+    let kind = choices.below(13);
     let (expected, outcome) = match kind {
         // What comes next in an honest session, so that most lists get somewhere.
         0 => match world.state {
@@ -183,6 +185,7 @@ fn step(world: &mut World, choices: &mut Choices<'_>, report: &mut Report) {
         8 => steps::goodbye(world, choices),
         9 => steps::rejected(world, choices),
         10 => steps::nonsense(world, choices),
+        12 => steps::retest(world),
         _ => {
             let by = if choices.twist() {
                 choices.any::<u16>()
@@ -239,6 +242,7 @@ fn found(deeds: &[Deed]) -> Expected {
         [Deed::Sent(Said::Ack(ack))] if !ack.refusal.is_empty() => Expected::Refused,
         [Deed::Concluded { .. }] => Expected::Concluded,
         [Deed::Sent(Said::Goodbye(_))] => Expected::Goodbye,
+        [Deed::Sent(Said::Retest(_))] => Expected::Retest,
         receipts => Expected::Receipts(receipts.len()),
     }
 }

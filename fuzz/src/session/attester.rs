@@ -11,7 +11,7 @@ use attester::{
 use bytes::Bytes;
 use prost::Message as _;
 use proto::{
-    attest::{Ack, Goodbye, Receipt as ReceiptMessage, Register, ToAttester, to_agent, to_attester::Message},
+    attest::{Ack, Goodbye, Receipt as ReceiptMessage, Register, Retest, ToAttester, to_agent, to_attester::Message},
     checked::{Signed, sign},
     claims::{FlowEnd, Receipt, Registration, Welcome},
     ids::{ChannelBinding, Digest, ProbeId},
@@ -54,6 +54,7 @@ struct World {
     acks: Vec<(ProbeId, String)>,
     receipts: Vec<Vec<u8>>,
     goodbyes: usize,
+    retests: usize,
     /// Whether bytes went out that are no frames.
     garbled: bool,
     handle: Option<SessionHandle>,
@@ -70,6 +71,7 @@ struct World {
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Register(Vec<u8>),
+    Retest,
     Goodbye,
     Ended,
     Rejected,
@@ -111,6 +113,7 @@ async fn converse(mut choices: Choices<'_>, report: &mut Report) {
         acks: Vec::new(),
         receipts: Vec::new(),
         goodbyes: 0,
+        retests: 0,
         garbled: false,
         handle: None,
         answer: None,
@@ -133,7 +136,7 @@ async fn converse(mut choices: Choices<'_>, report: &mut Report) {
 }
 
 async fn step(world: &mut World, choices: &mut Choices<'_>, report: &mut Report) {
-    match choices.below(16) {
+    match choices.below(17) {
         // What comes next in an honest session, so that most lists get somewhere.
         0 => match (&world.answer, world.registrations.is_empty()) {
             (_, true) => register(world, choices),
@@ -196,9 +199,13 @@ async fn step(world: &mut World, choices: &mut Choices<'_>, report: &mut Report)
             world.model.server_stops();
         }
         14 => world.talk.lose_connection(),
-        _ => {
+        15 => {
             let last = choices.any();
             judge::tickets(world, last, report).await;
+        }
+        _ => {
+            world.retests += 1;
+            world.say(Message::Retest(Retest {}), Said::Retest, choices);
         }
     }
 }
@@ -366,6 +373,7 @@ impl World {
                     (self.handle, self.answer) = (Some(register.handle), Some(register.answer));
                     Told::Register(register.raw)
                 }
+                SessionEvent::Retest { .. } => Told::Retest,
                 SessionEvent::Goodbye { .. } => Told::Goodbye,
                 SessionEvent::Ended { .. } => Told::Ended,
                 SessionEvent::Rejected { .. } => Told::Rejected,

@@ -131,6 +131,14 @@ impl Session {
         self.step(Input::Goodbye(reason))
     }
 
+    /// The host asks for a probe.
+    ///
+    /// # Errors
+    /// As [`Session::hear`].
+    pub fn retest(&mut self) -> Result<Vec<Deed>, Ended> {
+        self.step(Input::Retest)
+    }
+
     /// Makes receipts of the flows that have ended.
     ///
     /// # Errors

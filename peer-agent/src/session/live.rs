@@ -77,6 +77,7 @@ impl Live<'_> {
                     self.check_clock(began)?;
                     continue;
                 }
+                () = self.driver.retests.asked(ASKED_AGAIN), if machine.is_registered() => Input::Retest,
                 _ = self.driver.wishes.changed() => {
                     let wish = *self.driver.wishes.borrow();
                     let reason = match wish {
@@ -239,6 +240,8 @@ const REGISTER: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(1);
 /// A probe's window is seconds; what claims to be longer does not stay armed longer.
 const MAX_WINDOW: Duration = Duration::from_secs(600);
+/// An attester would probe no sooner for being asked more often, and ends the session of an agent that says too much.
+const ASKED_AGAIN: Duration = Duration::from_secs(10);
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
 /// Clocks that are slewed stay far below it; an attester's leeway is twice as long.
 const CLOCK_JUMP: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use proto::{
     ClaimError,
-    attest::{self, Ack, Goodbye, Receipt as ReceiptMessage, Register, Registered, goodbye, to_agent, to_attester},
+    attest::{self, Ack, Goodbye, Receipt as ReceiptMessage, Register, Registered, Retest, goodbye, to_agent, to_attester},
     checked::sign,
     claims::{Announcement, Chain, KeyBytes, Receipt, Registration, Verdict, Welcome},
     ids::{ChannelBinding, ProbeId, Thumbprint},
@@ -70,6 +70,8 @@ pub(crate) enum Input {
     Flow(Box<Finished>),
     /// The host pauses or stops.
     Goodbye(goodbye::Reason),
+    /// The host asks for a probe.
+    Retest,
 }
 
 /// What is to be done.
@@ -136,6 +138,12 @@ impl Machine {
                 Ok((Self::Ended, vec![Effect::Send(to_attester::Message::Goodbye(goodbye))]))
             }
             (_, Input::Goodbye(_)) => Ok((Self::Ended, vec![])),
+            (Self::Registered(established), Input::Retest) => {
+                let retest = Effect::Send(to_attester::Message::Retest(Retest {}));
+                Ok((Self::Registered(established), vec![retest]))
+            }
+            // Who is being registered is probed anyway.
+            (machine, Input::Retest) => Ok((machine, vec![])),
             (Self::Registered(established), Input::Armed(probe, outcome)) => {
                 let refusal = outcome.err().unwrap_or_default();
                 Ok((Self::Registered(established), vec![ack(probe, refusal)]))

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use proto::{
-    attest::{goodbye, to_agent},
+    attest::{Retest, goodbye, to_agent, to_attester::Message},
     ids::ProbeId,
 };
 use tokio::{
@@ -69,6 +69,21 @@ async fn a_newer_session_replaces_the_older_of_the_same_key() {
     assert_eq!((session, how), (old.id(), How::Dismissed));
     assert!(!roster.remove(&peer, session));
     assert_eq!(roster.holder(address).unwrap().id(), new.id());
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn the_core_hears_that_a_registered_agent_asks_for_a_probe() {
+    let mut rig = Rig::start().await;
+    let (agent, handle) = rig.registered(5).await;
+    for _ in 0..2 {
+        agent.tell(Message::Retest(Retest {})).await;
+        let SessionEvent::Retest { peer, session } = rig.event().await else {
+            panic!("nothing was asked")
+        };
+        assert_eq!((&peer, session), (handle.peer(), handle.id()));
+    }
+    assert!(handle.is_live());
     rig.stop().await;
 }
 

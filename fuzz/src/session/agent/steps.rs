@@ -322,6 +322,14 @@ pub(super) fn goodbye(world: &mut World, choices: &mut Choices<'_>) -> Step {
     (expected, world.session.goodbye(reason))
 }
 
+pub(super) fn retest(world: &mut World) -> Step {
+    let expected = match world.state {
+        State::Registered => Expected::Retest,
+        _ => Expected::Silence,
+    };
+    (expected, world.session.retest())
+}
+
 pub(super) fn rejected(world: &mut World, choices: &mut Choices<'_>) -> Step {
     let message = Message::Rejected(Rejected {
         code: choices.text(100),

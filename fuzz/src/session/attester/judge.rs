@@ -26,6 +26,7 @@ pub(super) const PROPERTIES: &[Property] = &[
     LAST_WORD,
     TICKETS,
     EIGHT_PENDING,
+    ASKED_FOR,
     ENDS,
     model::AS_MODELLED,
     model::LAST_WORDS,
@@ -55,6 +56,10 @@ const TICKETS: Property = Property {
 const EIGHT_PENDING: Property = Property {
     name: "eight-pending",
     says: "at most eight probes are announced at a time, each once; an announcement fails only for that, or when the session is over",
+};
+const ASKED_FOR: Property = Property {
+    name: "asked-for",
+    says: "the core is told that the host asks for a probe as often as a registered agent says so, or less",
 };
 const ENDS: Property = Property {
     name: "ends",
@@ -168,6 +173,11 @@ fn registrations(world: &World, report: &mut Report) {
         .iter()
         .filter(|event| matches!(event, Told::Goodbye | Told::Ended))
         .count();
+    let retests = world.events.iter().filter(|event| **event == Told::Retest).count();
+    let registered_first = retests == 0 || registered.len() == 1;
+    report.check(ASKED_FOR, world.garbled || retests <= world.retests && registered_first, || {
+        format!("said {} times: {:?}", world.retests, world.events)
+    });
     let goodbyes = world.events.iter().filter(|event| **event == Told::Goodbye).count();
     let fine = match registered.len() {
         0 => ends == 0,

@@ -54,6 +54,7 @@ pub(super) enum Said {
         named: bool,
     },
     Receipt,
+    Retest,
     Goodbye,
     /// What cannot be read, or is of no kind.
     Unreadable,
@@ -106,7 +107,7 @@ impl Model {
             }
             (State::Greeted, Said::Register { .. }) => self.end(LastWord::Rejected),
             (State::Registered, Said::Ack { named: false }) => self.end(LastWord::Status(Code::InvalidArgument)),
-            (State::Registered, Said::Ack { .. } | Said::Receipt) => {}
+            (State::Registered, Said::Ack { .. } | Said::Receipt | Said::Retest) => {}
             _ => self.end(LastWord::Status(Code::FailedPrecondition)),
         }
     }

@@ -56,6 +56,46 @@ async fn a_rejection_that_stands_is_not_tried_again_before_the_cap() {
 }
 
 #[tokio::test]
+async fn a_host_that_asks_for_a_probe_does_not_wait_for_the_next_attempt() {
+    let mut server = Server::start().await;
+    let settings = config(&[server.address]);
+    let backoff = Backoff {
+        cap: Duration::from_secs(3600),
+        ..settings.backoff
+    };
+    let agent = start(AgentConfig { backoff, ..settings });
+    let mut session = server.session().await;
+    session.welcome().await;
+    session.receive().await;
+    session
+        .send(to_agent::Message::Rejected(Rejected {
+            code: "port-refused".to_owned(),
+            remedy: "forward it on your router".to_owned(),
+            retry: false,
+        }))
+        .await;
+    state(&agent, State::Rejected).await;
+    agent.retest();
+    let _session = server.registered().await;
+    state(&agent, State::Registered).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn in_a_session_the_attester_is_asked_for_a_probe() {
+    let mut server = Server::start().await;
+    let agent = start(config(&[server.address]));
+    let mut session = server.registered().await;
+    state(&agent, State::Registered).await;
+    agent.retest();
+    assert!(matches!(
+        session.receive().await,
+        Some(to_attester::Message::Retest(_))
+    ));
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn a_session_that_a_newer_one_replaced_is_told_and_not_fought_for() {
     let mut server = Server::start().await;
     let settings = config(&[server.address]);
@@ -197,6 +237,7 @@ fn driver(config: AgentConfig) -> Driver {
         failures: 0,
         rejected: false,
         turn: 0,
+        retests: Retests::new(Arc::default()),
         _held: None,
     }
 }
