@@ -5,7 +5,7 @@
 //! at every change, and applies the difference; nothing is ever sent "because something happened", so an update that
 //! was lost, a record that somebody else deleted and a restart all heal in the same way.
 
-use std::{collections::BTreeSet, io, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::records::{Changes, Name, Record};
 
@@ -20,11 +20,11 @@ pub use reconcile::{NotPublished, Publication, Reconciled, Reconciler, Timing};
 
 /// One way to write records into DNS. It sees and touches only records that are ours.
 pub trait Publisher: Send + Sync + 'static {
-    /// The records of ours that are shown now.
+    /// The records of ours that are shown now; shared, since they are looked at every few seconds and seldom change.
     ///
     /// # Errors
     /// [`PublishError`] when they could not be read; nothing is then known about what is shown.
-    fn observe(&self) -> impl Future<Output = Result<BTreeSet<Record>, PublishError>> + Send;
+    fn observe(&self) -> impl Future<Output = Result<Arc<BTreeSet<Record>>, PublishError>> + Send;
 
     /// Carries out the changes. Adding what is there and removing what is not are no errors: the call may be the
     /// repetition of one that broke off half-way.

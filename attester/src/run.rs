@@ -186,6 +186,8 @@ pub struct Core {
     unnamed: Vec<(PeerId, SessionId)>,
     pulse: watch::Sender<Pulse>,
     pulsing: Sparing,
+    /// Levels for monitoring, and forgetting who is gone.
+    upkeep: Sparing,
     store_well: bool,
     origin_well: bool,
     dns_well: bool,
@@ -250,6 +252,7 @@ impl Core {
             unnamed: Vec::new(),
             pulse,
             pulsing: Sparing::new(),
+            upkeep: Sparing::seldom(),
             store_well: true,
             origin_well: true,
             dns_well: true,
@@ -269,6 +272,8 @@ impl Core {
         self.follow_keys().await;
         loop {
             let pause = self.pause();
+            // What changes while nothing comes, `transition` notes.
+            let mut quiet = false;
             tokio::select! {
                 () = token.cancelled() => break,
                 // The other end lives as long as the attester.
@@ -279,14 +284,16 @@ impl Core {
                     None => break,
                 },
                 Some(report) = self.inbox.recv() => self.report(report).await,
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause) => quiet = true,
                 _ = housekeeping.tick() => self.housekeep().await,
             }
             self.dispatch().await;
             if self.publishing.is_due() {
                 self.hand_in();
             }
-            self.pulsing.want();
+            if !quiet {
+                self.pulsing.want();
+            }
             if self.pulsing.is_due() {
                 self.note_pulse();
             }
@@ -351,6 +358,7 @@ impl Core {
         self.members.insert(id.clone(), member);
         if before != after {
             self.publish();
+            self.pulsing.want();
         }
     }
 

@@ -119,7 +119,7 @@ impl Authoritative {
         let shown = AuthoritativePublisher {
             zone: Arc::new(zone),
             contents: Arc::new(Mutex::new(Contents {
-                records: BTreeSet::new(),
+                records: Arc::default(),
                 serial: first_serial,
             })),
             served: served_in,
@@ -194,10 +194,11 @@ impl AuthoritativePublisher {
         }
         // Nothing in here can leave the contents half changed, so a panic elsewhere does not spoil them.
         let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut records = contents.records.clone();
+        let mut records = BTreeSet::clone(&contents.records);
         changes.apply_to(&mut records);
         let serial = contents.serial.wrapping_add(1); // RFC 1982: serial numbers wrap
         let served = Served::new(&self.zone, &records, Some(serial))?;
+        let records = Arc::new(records);
         *contents = Contents { records, serial };
         self.served.send_replace(Arc::new(served));
         Ok(())
@@ -205,9 +206,9 @@ impl AuthoritativePublisher {
 }
 
 impl Publisher for AuthoritativePublisher {
-    async fn observe(&self) -> Result<BTreeSet<Record>, PublishError> {
+    async fn observe(&self) -> Result<Arc<BTreeSet<Record>>, PublishError> {
         let contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(contents.records.clone())
+        Ok(Arc::clone(&contents.records))
     }
 
     async fn apply(&self, changes: &Changes) -> Result<(), PublishError> {
@@ -224,7 +225,7 @@ impl fmt::Debug for AuthoritativePublisher {
 }
 
 struct Contents {
-    records: BTreeSet<Record>,
+    records: Arc<BTreeSet<Record>>,
     serial: u32,
 }
 

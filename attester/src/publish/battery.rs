@@ -21,9 +21,9 @@ pub(crate) async fn run<P: Publisher>(fresh: impl AsyncFn() -> P) {
 }
 
 async fn starts_empty(publisher: impl Publisher) {
-    assert_eq!(publisher.observe().await.unwrap(), BTreeSet::new());
+    assert_eq!(*publisher.observe().await.unwrap(), BTreeSet::new());
     publisher.apply(&Changes::default()).await.unwrap();
-    assert_eq!(publisher.observe().await.unwrap(), BTreeSet::new());
+    assert_eq!(*publisher.observe().await.unwrap(), BTreeSet::new());
 }
 
 async fn shows_what_was_added_and_no_longer_what_was_removed(publisher: impl Publisher) {
@@ -43,14 +43,14 @@ async fn repeating_changes_is_harmless(publisher: impl Publisher) {
     };
     publisher.apply(&add).await.unwrap();
     publisher.apply(&add).await.unwrap();
-    assert_eq!(publisher.observe().await.unwrap(), records);
+    assert_eq!(*publisher.observe().await.unwrap(), records);
     let remove = Changes {
         add: BTreeSet::new(),
         remove: records,
     };
     publisher.apply(&remove).await.unwrap();
     publisher.apply(&remove).await.unwrap();
-    assert_eq!(publisher.observe().await.unwrap(), BTreeSet::new());
+    assert_eq!(*publisher.observe().await.unwrap(), BTreeSet::new());
 }
 
 async fn replaces_a_ttl(publisher: impl Publisher) {
@@ -84,14 +84,14 @@ async fn refuses_other_zones_without_applying_anything(publisher: impl Publisher
     };
     let error = publisher.apply(&changes).await.unwrap_err();
     assert!(matches!(error, PublishError::OutsideZone { .. }), "{error}");
-    assert_eq!(publisher.observe().await.unwrap(), BTreeSet::new());
+    assert_eq!(*publisher.observe().await.unwrap(), BTreeSet::new());
 }
 
 /// Does what the reconciler does, and checks that it was enough.
 async fn reach(publisher: &impl Publisher, desired: &BTreeSet<Record>) {
     let observed = publisher.observe().await.unwrap();
     publisher.apply(&Changes::between(&observed, desired)).await.unwrap();
-    assert_eq!(publisher.observe().await.unwrap(), *desired);
+    assert_eq!(*publisher.observe().await.unwrap(), *desired);
 }
 
 fn three_kinds(label: &str) -> BTreeSet<Record> {

@@ -3,7 +3,7 @@
 //! Desired records come in as a level (a watch, of which only the latest value counts), and what was reached goes out
 //! as a level, so nobody can miss a message and a burst of changes becomes one batch.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     metrics::{Change, Metrics, Step},
-    records::{Changes, Desired},
+    records::{Changes, Desired, Record},
 };
 
 use super::{PublishError, Publisher};
@@ -125,6 +125,8 @@ impl<P: Publisher> Reconciler<P> {
         let mut restored = false;
         let mut failures = 0;
         let mut changed = Changed::default();
+        // The records of a generation: nothing is desired anew most of the time, and there can be tens of thousands.
+        let mut known: Option<(u64, BTreeSet<Record>)> = None;
         if self.desired.wait_for(|wanted| wanted.records.is_some()).await.is_err() {
             return std::future::pending().await;
         }
@@ -134,7 +136,11 @@ impl<P: Publisher> Reconciler<P> {
                 continue; // cannot be: a set that was handed in is never taken back
             };
             let began = Instant::now();
-            let passed = self.pass(&desired, restored, &mut changed).await;
+            let known = match &mut known {
+                Some(known) if known.0 == wanted.generation => known,
+                known => known.insert((wanted.generation, desired.records())),
+            };
+            let passed = self.pass(&known.1, restored, &mut changed).await;
             changed.tell();
             match passed {
                 Ok(()) => {
@@ -166,13 +172,13 @@ impl<P: Publisher> Reconciler<P> {
     }
 
     /// Observes, compares, applies.
-    async fn pass(&self, desired: &Desired, restored: bool, changed: &mut Changed) -> Result<(), PublishError> {
+    async fn pass(&self, desired: &BTreeSet<Record>, restored: bool, changed: &mut Changed) -> Result<(), PublishError> {
         let after = self.timing.attempt;
         let timed_out = |operation| move |_| PublishError::TimedOut { operation, after };
         let observed = timeout(after, self.publisher.observe()).await;
         let observed = observed.map_err(timed_out("observe")).flatten();
         let observed = observed.inspect_err(|_| self.metrics.reconcile_failed(Step::Observe))?;
-        let changes = Changes::between(&observed, &desired.records());
+        let changes = Changes::between(&observed, desired);
         if restored && changes.is_empty() {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! Work that looks at every peer and is wanted after nearly every event: done at once while there are few peers, and for a tenth of
+//! Work that looks at every peer and is wanted after nearly every event: done at once while there are few peers, and for a share of
 //! the time at most when there are many. What was wanted meanwhile is done together.
 
 use std::time::Duration;
@@ -10,14 +10,26 @@ use tokio::time::Instant;
 pub(super) struct Sparing {
     wanted: bool,
     next: Instant,
+    /// Rest after work, in multiples of what it took.
+    rest: u32,
 }
 
 impl Sparing {
-    /// Nothing is wanted yet.
+    /// Work that decisions wait for: a tenth of the time. Nothing is wanted yet.
     pub(super) fn new() -> Self {
+        Self::resting(9)
+    }
+
+    /// Work that nobody waits for, and that is wanted even when nothing happens: a three-hundredth.
+    pub(super) fn seldom() -> Self {
+        Self::resting(299)
+    }
+
+    fn resting(rest: u32) -> Self {
         Self {
             wanted: false,
             next: Instant::now(),
+            rest,
         }
     }
 
@@ -39,12 +51,9 @@ impl Sparing {
     /// It was done, and took the time since `began`.
     pub(super) fn done(&mut self, began: Instant) {
         self.wanted = false;
-        self.next = Instant::now() + began.elapsed() * REST;
+        self.next = Instant::now() + began.elapsed() * self.rest;
     }
 }
-
-/// Rest after work, in multiples of what it took.
-const REST: u32 = 9;
 
 #[cfg(test)]
 mod tests {

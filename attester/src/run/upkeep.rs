@@ -37,9 +37,14 @@ impl Core {
     }
 
     pub(super) async fn housekeep(&mut self) {
-        self.note_levels();
         self.flush_rejections().await;
-        self.forget_the_gone().await;
+        self.upkeep.want();
+        if self.upkeep.is_due() {
+            let began = Instant::now();
+            self.note_levels();
+            self.forget_the_gone().await;
+            self.upkeep.done(began);
+        }
         self.prune().await;
     }
 

@@ -63,7 +63,7 @@ fn failure(operation: &'static str) -> PublishError {
 }
 
 impl Publisher for Provider {
-    async fn observe(&self) -> Result<BTreeSet<Record>, PublishError> {
+    async fn observe(&self) -> Result<Arc<BTreeSet<Record>>, PublishError> {
         let trouble = {
             let mut state = self.0.lock().unwrap();
             state.observed += 1;
@@ -72,7 +72,7 @@ impl Publisher for Provider {
         match trouble {
             Trouble::CannotObserve => Err(failure("observe")),
             Trouble::Hangs => pending().await,
-            _ => Ok(self.records()),
+            _ => Ok(Arc::new(self.records())),
         }
     }
 
