@@ -41,6 +41,9 @@ pub struct AgentConfig {
     pub keyset: Option<PathBuf>,
     /// The public address and port that the peer serves at.
     pub address: SocketAddr,
+    /// The port that the proxy listens on, where a router maps the public one to another: so that whoever must mend the mapping
+    /// is told both ports. `None` when it is the same or not known.
+    pub listening: Option<u16>,
     /// What the peer speaks there; all three protocols by default.
     pub protocols: Protocols,
     /// The pin of its TLS key.
@@ -59,7 +62,7 @@ pub struct AgentConfig {
 }
 
 impl AgentConfig {
-    /// Settings with every protocol, no CONNECT token, no fixed local address, the newest keyset kept beside the identity's
+    /// Settings with every protocol, the same port inside as outside, no CONNECT token, no fixed local address, the newest keyset kept beside the identity's
     /// file, and the system's clock.
     pub fn new(attesters: Vec<Endpoint>, root: PublicKey, identity: Identity, address: SocketAddr, pin: Pin) -> Self {
         Self {
@@ -69,6 +72,7 @@ impl AgentConfig {
             identity,
             successions: Vec::new(),
             address,
+            listening: None,
             protocols: Protocols::new(Protocol::ALL.iter().copied()).expect("there are protocols"),
             pin,
             connect_token: None,

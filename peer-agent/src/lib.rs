@@ -1,34 +1,49 @@
 //! The self-test module of a give mode peer: it keeps a session with an attester, watches the probes that the attester sends
 //! through the peer, and signs what it saw. What the attester concluded, the host can read and show.
 //!
-//! A host starts an [`Agent`], asks its [`Tap`] about each outbound flow, and reports the bytes of those few that the tap
-//! wants to see:
+//! A host starts an [`Agent`] and lays its [`Tap`] around each connection that it opens for a client:
 //!
-//! ```no_run
-//! use peer_agent::{Agent, AgentConfig, FlowEnd, Identity, Tap};
-//! use tokio::{io, io::{AsyncReadExt, AsyncWriteExt}, net::TcpStream};
+//! ```
+//! use peer_agent::Tap;
+//! use tokio::{io, net::{TcpListener, TcpStream}};
 //!
-//! /// What the proxy did before: the client's request goes out, the answer comes back. New are the lines with `flow`.
-//! async fn proxy(client: &mut TcpStream, destination: &str, request: &[u8], tap: &Tap) -> io::Result<()> {
-//!     let mut server = TcpStream::connect(destination).await?;
-//!     let mut flow = tap.flow(destination);
-//!     server.write_all(request).await?;
-//!     if let Some(flow) = &mut flow { flow.up(request) }
-//!     let mut buffer = vec![0; 16 << 10];
-//!     loop {
-//!         match server.read(&mut buffer).await? {
-//!             0 => break,
-//!             n => {
-//!                 if let Some(flow) = &mut flow { flow.down(&buffer[..n]) }
-//!                 client.write_all(&buffer[..n]).await?;
-//!             }
-//!         }
-//!     }
-//!     if let Some(flow) = flow { flow.end(FlowEnd::DestinationEof) }
-//!     Ok(())
+//! /// A proxy as it was before but for one line, the one with the tap.
+//! async fn carry(mut client: TcpStream, destination: &str, tap: &Tap) -> io::Result<(u64, u64)> {
+//!     let server = TcpStream::connect(destination).await?;
+//!     let mut server = tap.wrap(destination, server);
+//!     io::copy_bidirectional(&mut client, &mut server).await
 //! }
 //!
-//! # async fn host(pin: proto::ids::Pin) -> Result<(), Box<dyn std::error::Error>> {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> io::Result<()> {
+//! # let (echo, proxy) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
+//! # let (destination, through) = (echo.local_addr()?.to_string(), proxy.local_addr()?);
+//! # let answer = async {
+//! #     let (mut read, mut write) = echo.accept().await?.0.into_split();
+//! #     io::copy(&mut read, &mut write).await
+//! # };
+//! # let proxied = async { carry(proxy.accept().await?.0, &destination, &Tap::disconnected()).await };
+//! # let ask = async {
+//! #     use io::{AsyncReadExt, AsyncWriteExt};
+//! #     let mut client = TcpStream::connect(through).await?;
+//! #     client.write_all(b"hello").await?;
+//! #     client.shutdown().await?;
+//! #     let mut heard = String::new();
+//! #     client.read_to_string(&mut heard).await?;
+//! #     io::Result::Ok(heard)
+//! # };
+//! # let (_, carried, heard) = tokio::try_join!(answer, proxied, ask)?;
+//! # assert_eq!((carried, heard.as_str()), ((5, 5), "hello"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The agent itself is started once. It connects, registers and answers by itself; the host can show what comes of it:
+//!
+//! ```no_run
+//! use peer_agent::{Agent, AgentConfig, Identity, Pin};
+//!
+//! # async fn host(pin: Pin) -> Result<(), Box<dyn std::error::Error>> {
 //! let config = AgentConfig::new(
 //!     vec!["attester.example:7443".parse()?],
 //!     "ed25519:rkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7toseadnapn5oa".parse()?,
@@ -47,6 +62,9 @@
 //! # }
 //! ```
 //!
+//! A host whose connections are not tokio's asks the tap about each flow ([`Tap::flow`]) and reports the bytes of those few that it
+//! wants to see. One that is not written in Rust has the C interface in `capi`, and the Go package beside it.
+//!
 //! Feature `give` (on by default) adds a complete give mode proxy server and the stand-alone program `peer-agent`.
 
 use std::{sync::Arc, time::Duration};
@@ -59,7 +77,9 @@ use rand::{CryptoRng, SeedableRng, rngs::StdRng};
 use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
-    task::JoinHandle, time::timeout};
+    task::JoinHandle,
+    time::timeout,
+};
 
 use self::{
     identity::Opened,
@@ -90,7 +110,12 @@ pub use self::{
     metrics::Metrics,
     remembered::KeysetFileError,
     standing::{Standing, State},
-    tap::{Flow, FlowEnd, Tap},
+    tap::{Flow, FlowEnd, Tap, Tapped},
+};
+pub use proto::{
+    claims::{Protocol, Protocols},
+    ids::Pin,
+    key::{PublicKey, SigningKey},
 };
 
 /// A running agent. Dropped, it says goodbye by itself if the runtime goes on; [`Agent::stop`] waits for that.

@@ -19,7 +19,7 @@ use crate::{
     config::AgentConfig,
     metrics::Metrics,
     remembered::Remembered,
-    standing::{Standing, State},
+    standing::{Standing, State, with_ports},
     tap::{Tap, ledger::Finished},
 };
 
@@ -151,7 +151,7 @@ impl Driver {
         self.report(|standing| {
             standing.state = if rejected { State::Rejected } else { State::Connecting };
             standing.reason = Some(error.code().to_owned());
-            standing.remedy = Some(error.remedy());
+            standing.remedy = Some(self.with_ports(error.code(), error.remedy()));
         });
         if rejected {
             self.metrics.rejections.add_one();
@@ -164,6 +164,10 @@ impl Driver {
         };
         self.failures = self.failures.saturating_add(1);
         wait
+    }
+
+    fn with_ports(&self, code: &str, remedy: String) -> String {
+        with_ports(code, remedy, self.config.address.port(), self.config.listening)
     }
 
     fn report(&self, change: impl FnOnce(&mut Standing)) {

@@ -16,6 +16,9 @@ use self::ledger::{Expectation, Finished, Ledger, Progress, Recognised};
 use crate::metrics::Metrics;
 
 pub(crate) mod ledger;
+mod stream;
+
+pub use self::stream::Tapped;
 
 /// Where a host reports its outbound flows. Clones report to the same agent.
 #[derive(Clone, Debug)]
@@ -64,6 +67,23 @@ impl Tap {
             },
             queue,
         )
+    }
+
+    /// Whether a probe is expected at `destination` now: whether [`Tap::flow`] would give a flow.
+    pub fn is_armed(&self, destination: &str) -> bool {
+        self.shared.waiting.load(Ordering::Acquire) != 0
+            && self
+                .shared
+                .armed()
+                .list
+                .iter()
+                .any(|armed| armed.waits_for(destination))
+    }
+
+    /// Lays the tap around the connection that the host opened to `destination` (the `host:port` exactly as its client sent it).
+    /// For a host whose connections are tokio's, this is all there is to do.
+    pub fn wrap<S>(&self, destination: &str, stream: S) -> Tapped<S> {
+        Tapped::new(stream, self.flow(destination))
     }
 
     /// Asks whether to report a flow that the host opens to `destination` (the `host:port` exactly as its client
@@ -156,6 +176,17 @@ impl Flow {
         let Some(ledger) = &self.ledger else { return };
         let progress = lock(ledger).down(bytes, self.shared.clock.now());
         self.settle(progress);
+    }
+
+    /// Whether anything more is to be reported: not of a flow that opened with no announced challenge, nor of one whose receipt is
+    /// made. To report it all the same does no harm.
+    pub const fn is_watched(&self) -> bool {
+        self.ledger.is_some()
+    }
+
+    /// Reports what goes through `stream` as this flow, so that nobody need do it by hand.
+    pub const fn around<S>(self, stream: S) -> Tapped<S> {
+        Tapped::new(stream, Some(self))
     }
 
     /// The flow has ended.

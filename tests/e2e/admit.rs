@@ -284,5 +284,8 @@ async fn a_peer_that_asks_is_probed_before_its_turn() {
     assert!(gap < soonest, "{gap:?}");
     // Counted from the start of a probe to that of the next.
     assert!(gap + std::time::Duration::from_secs(1) > quarter, "{gap:?}");
-    assert!(probes.iter().all(|probe| probe.outcome == Outcome::Proved), "{probes:?}");
+    assert!(
+        probes.iter().all(|probe| probe.outcome == Outcome::Proved),
+        "{probes:?}"
+    );
 }

@@ -28,6 +28,12 @@ fn attester_and_peer_agent_never_see_each_other() {
         &sources("peer-agent/src", &[]),
         &["attester::", "use tests", "use fuzz", "harness"],
     );
+    // The C interface is the agent's alone, and the one place for `unsafe`.
+    assert_free_of(
+        &sources("peer-agent/capi/src", &[]),
+        &["attester::", "proto::", "use tests", "use fuzz", "harness"],
+    );
+    assert_free_of(&sources("peer-agent/src", &[]), &["unsafe "]);
     assert_free_of(&sources("proto/src", &[]), &["attester::", "peer_agent::", "tokio::"]);
 }
 

@@ -172,7 +172,12 @@ impl<P: Publisher> Reconciler<P> {
     }
 
     /// Observes, compares, applies.
-    async fn pass(&self, desired: &BTreeSet<Record>, restored: bool, changed: &mut Changed) -> Result<(), PublishError> {
+    async fn pass(
+        &self,
+        desired: &BTreeSet<Record>,
+        restored: bool,
+        changed: &mut Changed,
+    ) -> Result<(), PublishError> {
         let after = self.timing.attempt;
         let timed_out = |operation| move |_| PublishError::TimedOut { operation, after };
         let observed = timeout(after, self.publisher.observe()).await;

@@ -145,9 +145,9 @@ impl Conversation {
         match timeout(limit, self.next()).await {
             Ok(Ok(Message::Register(message))) => Ok(message),
             Ok(Ok(Message::Goodbye(goodbye))) => Err(leaving_with(goodbye)),
-            Ok(Ok(Message::Ack(_) | Message::Receipt(_) | Message::Retest(_))) => Err(ended(Status::failed_precondition(
-                "the first message of a session must be register",
-            ))),
+            Ok(Ok(Message::Ack(_) | Message::Receipt(_) | Message::Retest(_))) => Err(ended(
+                Status::failed_precondition("the first message of a session must be register"),
+            )),
             Ok(Err(leaving)) => Err(leaving),
             Err(_) => {
                 let told = format!("no registration came within {} s of the welcome", limit.as_secs_f32());

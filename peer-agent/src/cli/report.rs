@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use peer_agent::{Standing, State, give::Give};
+use peer_agent::{Standing, give::Give};
 use proto::{ids::PeerId, time::Timestamp};
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ impl Report {
         let line = if self.json {
             object(standing).to_string()
         } else {
-            sentence(standing)
+            standing.sentence()
         };
         self.line(line);
     }
@@ -91,34 +91,10 @@ fn object(standing: &Standing) -> Value {
     })
 }
 
-/// The standing in words: what is so, and why when it is not good.
-fn sentence(standing: &Standing) -> String {
-    let attester = standing.attester.as_deref().unwrap_or("the attester");
-    let state = match standing.state {
-        State::Connecting if standing.remedy.is_some() => format!("{}: no session, trying again", standing.state),
-        State::Connecting => format!("{} to {attester}", standing.state),
-        State::Registering => format!("{}: {attester} checks that this peer can be reached", standing.state),
-        State::Registered => match &standing.own_name {
-            Some(name) => format!("{} as {name}: probes will follow", standing.state),
-            None => format!("{}: probes will follow", standing.state),
-        },
-        State::Named => format!("{}: its own name is published, probes will follow", standing.state),
-        State::Probing => format!("{}: not verified yet", standing.state),
-        State::Verified => format!("{}: clients are sent to this peer", standing.state),
-        State::Suspended => format!("{}: probes fail, no clients are sent to this peer", standing.state),
-        State::Refused => format!("{}: probes failed", standing.state),
-        State::Retired => format!("{}: the attester does not follow this peer any more", standing.state),
-        State::Rejected => format!("{}: {attester} does not register this peer", standing.state),
-        State::Paused | State::Stopped => standing.state.to_string(),
-    };
-    match &standing.remedy {
-        Some(remedy) => format!("{state}; {remedy}"),
-        None => state,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use peer_agent::State;
+
     use super::*;
 
     fn standing(state: State, remedy: Option<&str>) -> Standing {
@@ -131,32 +107,6 @@ mod tests {
             remedy: remedy.map(str::to_owned),
             last_verdict: Some(Timestamp::from_secs(7)),
             valid_until: None,
-        }
-    }
-
-    #[test]
-    fn a_volunteer_reads_what_is_so_and_what_to_do() {
-        for (state, remedy, line) in [
-            (State::Connecting, None, "connecting to attester.example:7443"),
-            (
-                State::Connecting,
-                Some("no route"),
-                "connecting: no session, trying again; no route",
-            ),
-            (
-                State::Registered,
-                None,
-                "registered as peer-x.example: probes will follow",
-            ),
-            (State::Verified, None, "verified: clients are sent to this peer"),
-            (
-                State::Rejected,
-                Some("forward port 443"),
-                "rejected: attester.example:7443 does not register this peer; forward port 443",
-            ),
-            (State::Stopped, None, "stopped"),
-        ] {
-            assert_eq!(sentence(&standing(state, remedy)), line);
         }
     }
 

@@ -88,6 +88,8 @@ impl Settings {
         let connect_token = self.give.token.clone();
         AgentConfig {
             connect_token,
+            // Port 0 means any, which only tests ask for.
+            listening: Some(self.give.listen.port()).filter(|port| *port != 0),
             ..self.agent.config(&self.folder, pin)
         }
     }

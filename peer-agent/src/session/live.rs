@@ -158,7 +158,9 @@ impl Live<'_> {
     fn conclude(&self, conclusion: Conclusion) {
         self.driver.report(|standing| {
             standing.state = conclusion.state.unwrap_or(standing.state);
-            (standing.reason, standing.remedy) = (conclusion.reason, conclusion.remedy);
+            let code = conclusion.reason.as_deref().unwrap_or_default();
+            standing.remedy = conclusion.remedy.map(|remedy| self.driver.with_ports(code, remedy));
+            standing.reason = conclusion.reason;
             standing.last_verdict = Some(conclusion.issued_at.start());
             standing.valid_until = Some(conclusion.expires.start());
         });

@@ -7,7 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use proto::{
     ClaimError,
-    attest::{self, Ack, Goodbye, Receipt as ReceiptMessage, Register, Registered, Retest, goodbye, to_agent, to_attester},
+    attest::{
+        self, Ack, Goodbye, Receipt as ReceiptMessage, Register, Registered, Retest, goodbye, to_agent, to_attester,
+    },
     checked::sign,
     claims::{Announcement, Chain, KeyBytes, Receipt, Registration, Verdict, Welcome},
     ids::{ChannelBinding, ProbeId, Thumbprint},

@@ -66,9 +66,53 @@ fn only_flows_to_exactly_the_armed_destination_are_looked_at() {
         "origin.example",
         "",
     ] {
-        assert!(bench.tap.flow(other).is_none(), "{other}");
+        assert!(bench.tap.flow(other).is_none() && !bench.tap.is_armed(other), "{other}");
     }
-    assert!(bench.tap.flow(DESTINATION).is_some());
+    assert!(bench.tap.is_armed(DESTINATION) && bench.tap.flow(DESTINATION).is_some());
+}
+
+#[test]
+fn a_flow_says_when_nothing_more_is_wanted_of_it() {
+    let bench = Bench::new();
+    let request = bench.announce(1);
+    let mut stranger = bench.tap.flow(DESTINATION).unwrap();
+    assert!(stranger.is_watched());
+    stranger.up(b"GET / HTTP/1.1\r\n");
+    assert!(!stranger.is_watched());
+    let mut flow = bench.tap.flow(DESTINATION).unwrap();
+    flow.up(&request);
+    assert!(flow.is_watched());
+    flow.down(b"body");
+    assert!(!flow.is_watched());
+}
+
+#[tokio::test]
+async fn a_wrapped_connection_reports_what_goes_through_it() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let mut bench = Bench::new();
+    let (near, _far) = tokio::io::duplex(64);
+    assert!(!bench.tap.wrap(DESTINATION, near).is_watched());
+    let request = bench.announce(1);
+    let (near, mut far) = tokio::io::duplex(request.len() + 64);
+    let mut wrapped = bench.tap.wrap(DESTINATION, near);
+    // Of several buffers a watched connection takes one, as it may.
+    let (head, tail) = request.split_at(7);
+    let buffers = [
+        std::io::IoSlice::new(&[]),
+        std::io::IoSlice::new(head),
+        std::io::IoSlice::new(tail),
+    ];
+    assert_eq!(wrapped.write_vectored(&buffers).await.unwrap(), 7);
+    wrapped.write_all(tail).await.unwrap();
+    far.write_all(b"bo").await.unwrap();
+    drop(far);
+    let mut body = Vec::new();
+    wrapped.read_to_end(&mut body).await.unwrap();
+    assert_eq!(body, b"bo");
+    let finished = bench.next().unwrap();
+    assert_eq!(finished.end, claims::FlowEnd::DestinationEof);
+    assert_eq!((finished.up, finished.down), (request.len() as u64, 2));
 }
 
 #[test]

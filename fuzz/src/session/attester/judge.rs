@@ -175,9 +175,11 @@ fn registrations(world: &World, report: &mut Report) {
         .count();
     let retests = world.events.iter().filter(|event| **event == Told::Retest).count();
     let registered_first = retests == 0 || registered.len() == 1;
-    report.check(ASKED_FOR, world.garbled || retests <= world.retests && registered_first, || {
-        format!("said {} times: {:?}", world.retests, world.events)
-    });
+    report.check(
+        ASKED_FOR,
+        world.garbled || retests <= world.retests && registered_first,
+        || format!("said {} times: {:?}", world.retests, world.events),
+    );
     let goodbyes = world.events.iter().filter(|event| **event == Told::Goodbye).count();
     let fine = match registered.len() {
         0 => ends == 0,

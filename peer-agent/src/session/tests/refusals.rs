@@ -88,10 +88,7 @@ async fn in_a_session_the_attester_is_asked_for_a_probe() {
     let mut session = server.registered().await;
     state(&agent, State::Registered).await;
     agent.retest();
-    assert!(matches!(
-        session.receive().await,
-        Some(to_attester::Message::Retest(_))
-    ));
+    assert!(matches!(session.receive().await, Some(to_attester::Message::Retest(_))));
     agent.stop().await;
 }
 
