@@ -160,9 +160,6 @@ impl Changes {
     /// The difference that leads from `observed` to `desired`. A record whose TTL alone differs is in both halves.
     #[must_use]
     pub fn between(observed: &BTreeSet<Record>, desired: &BTreeSet<Record>) -> Self {
-        if observed == desired {
-            return Self::default();
-        }
         Self {
             add: desired.difference(observed).cloned().collect(),
             remove: observed.difference(desired).cloned().collect(),

@@ -272,7 +272,7 @@ impl Core {
         self.follow_keys().await;
         loop {
             let pause = self.pause();
-            // What changes while nothing comes, `transition` notes.
+            // What changes while nothing comes, `transition` and `housekeep` note.
             let mut quiet = false;
             tokio::select! {
                 () = token.cancelled() => break,
@@ -285,7 +285,10 @@ impl Core {
                 },
                 Some(report) = self.inbox.recv() => self.report(report).await,
                 () = tokio::time::sleep(pause) => quiet = true,
-                _ = housekeeping.tick() => self.housekeep().await,
+                _ = housekeeping.tick() => {
+                    quiet = true;
+                    self.housekeep().await;
+                }
             }
             self.dispatch().await;
             if self.publishing.is_due() {

@@ -1,5 +1,5 @@
-//! Memory and idle processor time of an attester with 10,000 sessions after three reconnect churns, and beside it the memory of a
-//! bare tonic server with as many idle streams after as many churns.
+//! Memory and idle processor time of an attester with 10,000 sessions after three reconnect churns, and beside it those of a
+//! bare tonic server with as many idle streams and the same keepalives after as many churns.
 //!
 //! The peers are real: each serves at an address of its own, is registered, named, probed and verified, so that the memory holds all
 //! that the attester knows of a verified peer. A churn kills all their processes, which closes every socket without a goodbye, and
@@ -32,7 +32,7 @@ pub(crate) fn measure(scale: Scale, sessions: u32) -> anyhow::Result<Vec<Row>> {
     };
     ensure!(course.sessions > 0, "at least {processes} sessions are needed");
     let own = course.attester()?;
-    let bare = course.tonic()?;
+    let (bare, bare_idle) = course.tonic()?;
     let what = format!(
         "attester's memory for each of {} sessions, {} of them verified, after {} churns",
         course.sessions, own.verified, course.churns
@@ -54,7 +54,14 @@ pub(crate) fn measure(scale: Scale, sessions: u32) -> anyhow::Result<Vec<Row>> {
         )
         .map(|row| row.within(Budget::AtMost(40_000.0))),
         // It grows with the sessions, and the budget is for so many.
-        Row::alone("sessions", idle, Unit::PercentOfCore, &own.idle).map(|row| match course.sessions {
+        Row::beside(
+            "sessions",
+            idle,
+            Unit::PercentOfCore,
+            &own.idle,
+            ("bare tonic, as many keepalives", &bare_idle),
+        )
+        .map(|row| match course.sessions {
             ..BUDGETED => row,
             _ => row.within(Budget::AtMost(2.0)),
         }),
@@ -116,7 +123,10 @@ impl Course {
         }
         let tally = rig.tally()?;
         let place = tally.after(0)?.last;
-        own.idle = self.idle(&mut rig)?;
+        own.idle = self.idle(|| {
+            let seen = rig.look()?;
+            Ok((seen.sessions, seen.cpu_micros))
+        })?;
         let probes = tally.after(place)?;
         own.probes = probes.proved + probes.others.values().sum::<usize>();
         let after = rig.look()?;
@@ -166,30 +176,26 @@ impl Course {
         }
     }
 
-    /// Per cent of a core, of each window.
-    fn idle(&self, rig: &mut Rig) -> anyhow::Result<Samples> {
+    /// Per cent of a core, of each window; `look` tells the sessions and the processor time so far.
+    fn idle(&self, mut look: impl FnMut() -> anyhow::Result<(usize, u64)>) -> anyhow::Result<Samples> {
         eprintln!("bench: sessions: idle for {:.0?}", 3 * self.window);
         let mut idle = Samples::default();
         for _ in 0..3 {
-            let (start, before) = (Instant::now(), rig.look()?);
+            let (start, (_, before)) = (Instant::now(), look()?);
             std::thread::sleep(self.window);
-            let after = rig.look()?;
-            ensure!(
-                after.sessions == self.sessions as usize,
-                "{} sessions are left",
-                after.sessions
-            );
-            let spent = Duration::from_micros(after.cpu_micros - before.cpu_micros);
+            let (sessions, after) = look()?;
+            ensure!(sessions == self.sessions as usize, "{sessions} sessions are left");
+            let spent = Duration::from_micros(after - before);
             idle.push(100.0 * spent.as_secs_f64() / start.elapsed().as_secs_f64());
         }
         Ok(idle)
     }
 
-    /// Bytes for a stream of a bare server at the end.
-    fn tonic(&self) -> anyhow::Result<Samples> {
+    /// Bytes for a stream of a bare server at the end, and its idle processor time.
+    fn tonic(&self) -> anyhow::Result<(Samples, Samples)> {
         let (mut server, address) = Child::start(Role::StreamServer, &())?;
         let before: Held = server.ask(&streams::Look)?;
-        let mut last = before;
+        let (mut last, mut idle) = (before, Samples::default());
         for churn in 0..=self.churns {
             let mut clients = Vec::new();
             for first in self.firsts() {
@@ -202,19 +208,24 @@ impl Course {
                 let (child, ()) = Child::start(Role::StreamClients, &settings)?;
                 clients.push(child);
             }
-            let mut open = |count: usize| {
-                let waited = server.wait(&streams::Look, PATIENCE, |held: &Held| held.streams == count);
-                waited.with_context(|| format!("there are not {count} bare streams"))
-            };
-            last = open(self.sessions as usize)?;
+            last = wait_streams(&mut server, self.sessions as usize)?;
             eprintln!(
                 "bench: sessions: {:.0} B each in bare tonic after {churn} churns",
                 self.each(before.resident, last.resident)
             );
+            if churn == self.churns {
+                idle = self.idle(|| {
+                    let held: Held = server.ask(&streams::Look)?;
+                    Ok((held.streams, held.cpu_micros))
+                })?;
+            }
             drop(clients);
-            open(0)?;
+            if churn < self.churns {
+                wait_streams(&mut server, 0)?;
+            }
         }
-        Ok([self.each(before.resident, last.resident)].into_iter().collect())
+        let memory = [self.each(before.resident, last.resident)].into_iter().collect();
+        Ok((memory, idle))
     }
 
     /// The first peer of each process.
@@ -230,6 +241,11 @@ impl Course {
     fn each(&self, before: u64, after: u64) -> f64 {
         after.saturating_sub(before) as f64 / f64::from(self.sessions)
     }
+}
+
+fn wait_streams(server: &mut Child, count: usize) -> anyhow::Result<Held> {
+    let waited = server.wait(&streams::Look, PATIENCE, |held: &Held| held.streams == count);
+    waited.with_context(|| format!("there are not {count} bare streams"))
 }
 
 const BUDGETED: u32 = 10_000;

@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -60,6 +61,8 @@ pub(crate) struct Look;
 pub(crate) struct Held {
     pub(crate) streams: usize,
     pub(crate) resident: u64,
+    /// Processor time of the process so far, in microseconds.
+    pub(crate) cpu_micros: u64,
 }
 
 /// The server's process.
@@ -81,6 +84,8 @@ pub(crate) fn serve() -> anyhow::Result<()> {
     });
     runtime.spawn(
         Server::builder()
+            // As an attester asks its agents, for the processor time of that alone.
+            .http2_keepalive_interval(Some(KEEPALIVE))
             .add_service(service)
             .serve_with_incoming(ReceiverStream::new(handshaken)),
     );
@@ -89,6 +94,7 @@ pub(crate) fn serve() -> anyhow::Result<()> {
         Ok(Held {
             streams: open.load(Ordering::Relaxed),
             resident: usage::resident()?,
+            cpu_micros: u64::try_from(usage::process_cpu()?.as_micros())?,
         })
     })
 }
@@ -219,5 +225,7 @@ impl AsyncWrite for Secured {
     }
 }
 
+/// An attester's by default.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 /// About as long as a claim.
 const CLAIM: usize = 400;

@@ -126,7 +126,7 @@ impl<P: Publisher> Reconciler<P> {
         let mut failures = 0;
         let mut changed = Changed::default();
         // The records of a generation: nothing is desired anew most of the time, and there can be tens of thousands.
-        let mut known: Option<(u64, BTreeSet<Record>)> = None;
+        let mut known: Option<Known> = None;
         if self.desired.wait_for(|wanted| wanted.records.is_some()).await.is_err() {
             return std::future::pending().await;
         }
@@ -137,10 +137,10 @@ impl<P: Publisher> Reconciler<P> {
             };
             let began = Instant::now();
             let known = match &mut known {
-                Some(known) if known.0 == wanted.generation => known,
-                known => known.insert((wanted.generation, desired.records())),
+                Some(known) if known.generation == wanted.generation => known,
+                known => known.insert(Known::of(wanted.generation, &desired)),
             };
-            let passed = self.pass(&known.1, restored, &mut changed).await;
+            let passed = self.pass(known, restored, &mut changed).await;
             changed.tell();
             match passed {
                 Ok(()) => {
@@ -172,18 +172,13 @@ impl<P: Publisher> Reconciler<P> {
     }
 
     /// Observes, compares, applies.
-    async fn pass(
-        &self,
-        desired: &BTreeSet<Record>,
-        restored: bool,
-        changed: &mut Changed,
-    ) -> Result<(), PublishError> {
+    async fn pass(&self, known: &mut Known, restored: bool, changed: &mut Changed) -> Result<(), PublishError> {
         let after = self.timing.attempt;
         let timed_out = |operation| move |_| PublishError::TimedOut { operation, after };
         let observed = timeout(after, self.publisher.observe()).await;
         let observed = observed.map_err(timed_out("observe")).flatten();
         let observed = observed.inspect_err(|_| self.metrics.reconcile_failed(Step::Observe))?;
-        let changes = Changes::between(&observed, desired);
+        let changes = known.changes(observed);
         if restored && changes.is_empty() {
             return Ok(());
         }
@@ -209,6 +204,33 @@ impl<P: Publisher> Reconciler<P> {
             }
             Err(_) => {}
         }
+    }
+}
+
+/// The records of a generation, and the last that were seen to be just these: a publisher that shows the same ones as before need not be
+/// compared again.
+struct Known {
+    generation: u64,
+    records: BTreeSet<Record>,
+    shown: Option<Arc<BTreeSet<Record>>>,
+}
+
+impl Known {
+    fn of(generation: u64, desired: &Desired) -> Self {
+        Self {
+            generation,
+            records: desired.records(),
+            shown: None,
+        }
+    }
+
+    fn changes(&mut self, observed: Arc<BTreeSet<Record>>) -> Changes {
+        if self.shown.as_ref().is_some_and(|shown| Arc::ptr_eq(shown, &observed)) {
+            return Changes::default();
+        }
+        let changes = Changes::between(&observed, &self.records);
+        self.shown = changes.is_empty().then_some(observed);
+        changes
     }
 }
 

@@ -20,9 +20,9 @@ impl Sparing {
         Self::resting(9)
     }
 
-    /// Work that nobody waits for, and that is wanted even when nothing happens: a three-hundredth.
+    /// Work that nobody waits for, and that is wanted even when nothing happens: a two-thousandth.
     pub(super) fn seldom() -> Self {
-        Self::resting(299)
+        Self::resting(1999)
     }
 
     fn resting(rest: u32) -> Self {

@@ -43,6 +43,8 @@ impl Core {
             let began = Instant::now();
             self.note_levels();
             self.forget_the_gone().await;
+            // A lease may have ended, though nothing came.
+            self.pulsing.want();
             self.upkeep.done(began);
         }
         self.prune().await;

@@ -1,0 +1,134 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"sync/atomic"
+)
+
+// WrapDial lays the agent around the function with which a host dials destinations, such as enproxy.Proxy.Dial. The address is the
+// "host:port" as the client sent it. While no probe is expected there, the connection is returned as it was dialled.
+func (a *Agent) WrapDial(dial func(address string) (net.Conn, error)) func(address string) (net.Conn, error) {
+	return func(address string) (net.Conn, error) {
+		conn, err := dial(address)
+		return a.wrapped(conn, err, address)
+	}
+}
+
+// WrapNetworkDial is WrapDial for functions that are told the network as well, such as net.Dial or a CONNECT proxy's.
+func (a *Agent) WrapNetworkDial(dial func(network, address string) (net.Conn, error)) func(network, address string) (net.Conn, error) {
+	return func(network, address string) (net.Conn, error) {
+		conn, err := dial(network, address)
+		return a.wrapped(conn, err, address)
+	}
+}
+
+// WrapDialContext is WrapDial for functions with a context, such as net.Dialer.DialContext.
+func (a *Agent) WrapDialContext(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		return a.wrapped(conn, err, address)
+	}
+}
+
+func (a *Agent) wrapped(conn net.Conn, err error, address string) (net.Conn, error) {
+	if err != nil || conn == nil {
+		return conn, err
+	}
+	return a.WrapConn(conn, address), nil
+}
+
+// WrapConn lays the agent around a connection that the host opened to destination, the "host:port" as its client sent it, before
+// anything was sent on it. While no probe is expected there, it returns the connection itself.
+func (a *Agent) WrapConn(conn net.Conn, destination string) net.Conn {
+	reporter := a.open(destination)
+	if reporter == nil {
+		return conn
+	}
+	return watched(conn, reporter)
+}
+
+// reporter is where a connection's bytes and its end are told. All but close answer whether more is wanted, or nothing.
+type reporter interface {
+	up([]byte) bool
+	down([]byte) bool
+	eof()
+	failed()
+	close()
+}
+
+// A watchedConn tells the agent what goes through it.
+type watchedConn struct {
+	net.Conn
+	flow reporter
+	// Nothing more is to be told.
+	over atomic.Bool
+}
+
+// A halfClosingConn is one whose sending side can be closed alone.
+type halfClosingConn struct {
+	*watchedConn
+	closeWrite func() error
+}
+
+func watched(conn net.Conn, flow reporter) net.Conn {
+	watched := &watchedConn{Conn: conn, flow: flow}
+	// Some servers leave a connection to the garbage collector.
+	runtime.SetFinalizer(watched, func(watched *watchedConn) { watched.flow.close() })
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		return &halfClosingConn{watched, half.CloseWrite}
+	}
+	return watched
+}
+
+func (c *watchedConn) Read(bytes []byte) (int, error) {
+	n, err := c.Conn.Read(bytes)
+	if !c.over.Load() {
+		if n > 0 && !c.flow.down(bytes[:n]) {
+			c.over.Store(true)
+		}
+		c.ended(err)
+	}
+	return n, err
+}
+
+func (c *watchedConn) Write(bytes []byte) (int, error) {
+	n, err := c.Conn.Write(bytes)
+	if !c.over.Load() {
+		if n > 0 && !c.flow.up(bytes[:n]) {
+			c.over.Store(true)
+		}
+		c.ended(err)
+	}
+	return n, err
+}
+
+// ended tells how a connection ended, if it did: a read that timed out has not ended it, since enproxy asks its destinations with
+// deadlines of 35 ms.
+func (c *watchedConn) ended(err error) {
+	var timeout net.Error
+	switch {
+	case err == nil, errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, io.EOF):
+		c.flow.eof()
+		c.over.Store(true)
+	case errors.Is(err, net.ErrClosed):
+		// The host's own doing, which Close tells.
+	default:
+		c.flow.failed()
+		c.over.Store(true)
+	}
+}
+
+// Close tells that the host closed the connection, unless an end was told before.
+func (c *watchedConn) Close() error {
+	c.over.Store(true)
+	c.flow.close()
+	return c.Conn.Close()
+}
+
+// CloseWrite closes the sending side.
+func (c *halfClosingConn) CloseWrite() error { return c.closeWrite() }

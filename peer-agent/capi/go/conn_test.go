@@ -1,0 +1,205 @@
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A note is what a connection told of itself.
+type note struct {
+	mu    sync.Mutex
+	told  []string
+	wants int // pieces, until nothing more is wanted
+}
+
+func (n *note) add(what string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.told = append(n.told, what)
+	n.wants--
+	return n.wants > 0
+}
+
+func (n *note) up(bytes []byte) bool   { return n.add("up " + string(bytes)) }
+func (n *note) down(bytes []byte) bool { return n.add("down " + string(bytes)) }
+func (n *note) eof()                   { n.add("eof") }
+func (n *note) failed()                { n.add("failed") }
+func (n *note) close()                 { n.add("close") }
+
+func (n *note) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return strings.Join(n.told, ", ")
+}
+
+func (n *note) expect(t *testing.T, told string) {
+	t.Helper()
+	if n.String() != told {
+		t.Errorf("told %q, not %q", n, told)
+	}
+}
+
+// A script is a connection that does what it is told to.
+type script struct {
+	net.Conn
+	reads []answer
+	write error
+}
+
+type answer struct {
+	text string
+	err  error
+}
+
+func (s *script) Read(into []byte) (int, error) {
+	next := s.reads[0]
+	s.reads = s.reads[1:]
+	return copy(into, next.text), next.err
+}
+
+func (s *script) Write(bytes []byte) (int, error) {
+	if s.write != nil {
+		return 1, s.write
+	}
+	return len(bytes), nil
+}
+
+func (s *script) Close() error { return nil }
+
+func TestWhatGoesThroughIsTold(t *testing.T) {
+	told := &note{wants: 100}
+	conn := watched(&script{reads: []answer{{"bo", nil}, {"", os.ErrDeadlineExceeded}, {"dy", io.EOF}, {"", io.EOF}}}, told)
+	buffer := make([]byte, 16)
+	if n, err := conn.Write([]byte("request")); n != 7 || err != nil {
+		t.Error(n, err)
+	}
+	for _, wanted := range []string{"2 <nil>", "0 i/o timeout", "2 EOF", "0 EOF"} {
+		n, err := conn.Read(buffer)
+		if found := fmt.Sprint(n, err); found != wanted {
+			t.Errorf("%s, not %s", found, wanted)
+		}
+	}
+	conn.Close()
+	// A deadline is no end, and an end is told once.
+	told.expect(t, "up request, down bo, down dy, eof, close")
+}
+
+func TestFailuresAreToldAndTheHostsOwnCloseIsNone(t *testing.T) {
+	broken := errors.New("connection reset by peer")
+	for _, c := range []struct {
+		conn *script
+		told string
+	}{
+		{&script{reads: []answer{{"x", broken}}}, "down x, failed, close"},
+		{&script{reads: []answer{{"", net.ErrClosed}}}, "close"},
+		{&script{reads: []answer{{"", &net.OpError{Op: "read", Err: net.ErrClosed}}}}, "close"},
+	} {
+		told := &note{wants: 100}
+		conn := watched(c.conn, told)
+		_, _ = conn.Read(make([]byte, 4))
+		conn.Close()
+		told.expect(t, c.told)
+	}
+	told := &note{wants: 100}
+	conn := watched(&script{write: broken}, told)
+	_, _ = conn.Write([]byte("abc"))
+	_, _ = conn.Write([]byte("abc"))
+	conn.Close()
+	told.expect(t, "up a, failed, close")
+}
+
+func TestWhenNothingMoreIsWantedNothingMoreIsTold(t *testing.T) {
+	told := &note{wants: 1}
+	conn := watched(&script{reads: []answer{{"answer", nil}, {"", io.EOF}}}, told)
+	_, _ = conn.Write([]byte("GET /"))
+	_, _ = conn.Read(make([]byte, 16))
+	_, _ = conn.Read(make([]byte, 16))
+	conn.Close()
+	told.expect(t, "up GET /, close")
+}
+
+func TestTheSendingSideCanBeClosedAlone(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = io.Copy(conn, conn)
+	}()
+	dialled, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := &note{wants: 100}
+	conn := watched(dialled, told)
+	defer conn.Close()
+	half, ok := conn.(interface{ CloseWrite() error })
+	if !ok {
+		t.Fatalf("%T", conn)
+	}
+	if _, err := conn.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if err := half.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	var heard bytes.Buffer
+	if _, err := io.Copy(&heard, conn); err != nil || heard.String() != "hello" {
+		t.Error(heard.String(), err)
+	}
+	told.expect(t, "up hello, down hello, eof")
+	pipe, other := net.Pipe()
+	defer other.Close()
+	plain := watched(pipe, &note{})
+	defer plain.Close()
+	if _, ok := plain.(interface{ CloseWrite() error }); ok {
+		t.Error("a pipe's sending side cannot be closed alone")
+	}
+}
+
+// As in enproxy: a read is under way when another goroutine closes.
+func TestACloseMayComeDuringARead(t *testing.T) {
+	for i := 0; i < 100; i++ {
+		near, far := net.Pipe()
+		told := &note{wants: 1000}
+		conn := watched(near, told)
+		var all sync.WaitGroup
+		all.Add(3)
+		go func() { defer all.Done(); _, _ = io.Copy(io.Discard, conn) }()
+		go func() { defer all.Done(); _, _ = io.Copy(io.Discard, far) }()
+		go func() {
+			defer all.Done()
+			_, _ = conn.Write([]byte("request"))
+			_, _ = far.Write([]byte("answer"))
+			conn.Close()
+		}()
+		all.Wait()
+		far.Close()
+	}
+}
+
+// Some servers never close a connection and leave it to the garbage collector.
+func TestAForgottenConnectionIsClosedByTheCollector(t *testing.T) {
+	told := &note{wants: 100}
+	func() { _, _ = watched(&script{}, told).Write([]byte("x")) }()
+	for i := 0; told.String() != "up x, close" && i < 1000; i++ {
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+	}
+	told.expect(t, "up x, close")
+}

@@ -1,0 +1,3 @@
+module peer-agent.example/agent
+
+go 1.19
