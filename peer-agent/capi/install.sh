@@ -20,9 +20,9 @@ libdir=$prefix/lib includedir=$prefix/include
 root=${DESTDIR:-}
 
 # What a program that links the static library needs besides is the compiler's to say.
-native=$(cargo rustc --release --locked --quiet --lib --crate-type staticlib -- --print native-static-libs 2>&1 |
-    sed -n 's/^note: native-static-libs: //p' | tail -n 1)
-cargo build --release --locked
+said=$(cargo rustc --release --locked --lib -- --print native-static-libs 2>&1) || { echo "$said" >&2; exit 1; }
+native=$(echo "$said" | sed -n 's/^note: native-static-libs: //p' | tail -n 1)
+[ -n "$native" ] || { echo "install.sh: the compiler did not tell the libraries of the system: $said" >&2; exit 1; }
 target=$(cargo metadata --no-deps --format-version 1 --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
 version=$(sed -n 's/^#define PEER_AGENT_ABI_VERSION //p' include/peer_agent.h)
 package=$(cargo pkgid | sed 's/.*[#@]//')
