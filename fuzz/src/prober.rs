@@ -207,7 +207,7 @@ fn response(eof: bool, body: &[u8]) -> Vec<u8> {
     let head = Response {
         status: 200,
         eof,
-        id: Some("9f1c-1".to_owned()),
+        id: Some(ID.to_owned()),
         proxy_host: None,
         body: Framing::Length(body.len() as u64),
         version: Version::Http11,
@@ -266,7 +266,7 @@ fn exchange(
         runtime.block_on(async {
             let began = tokio::time::Instant::now();
             let exchange = match protocol {
-                Some(_) => flashlight::exchange(prober, &peer, job, stream).await,
+                Some(_) => flashlight::exchange(prober, &peer, job, ID, stream).await,
                 None => flashlight::direct(prober, &peer, job, stream).await,
             };
             Some((exchange, began.elapsed()))
@@ -298,6 +298,9 @@ fn answers(input: &[u8], report: &mut Report) {
         report.check(ONE_STATEMENT, fine, || format!("{statement:02x?} out of {text:?}"));
     }
 }
+
+/// The tunnel's.
+const ID: &str = "9f1c-1";
 
 thread_local! {
     static PROBER: Prober = Prober::new(None, Limits::default());

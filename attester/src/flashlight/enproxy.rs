@@ -3,6 +3,13 @@
 //!
 //! The first write is finished at once and has its length, so the server reads the destination for the same response
 //! without the 35 ms of silence that a streaming client costs. One connection is enough: nothing is written later.
+//!
+//! A server echoes the tunnel's id in every response for which it read the destination: to the first write and to each read, and in
+//! none to a later write (flashlight 0.0.2 and 0.0.3, enproxy of 2015 and its last). So each of our requests must be answered with our
+//! own id. A first write answered without one was taken for a later one, which an id of ours can only be when the request came
+//! twice; another id belongs to an answer that somebody mixed up. What cannot be noticed is a server that forgot the id before a *read*, by
+//! a restart or in another process behind the address: it dials the destination anew, echoes the id as ever, and what comes back is
+//! that other connection's. Nothing was asked on it, so what was announced does not come; it ends as silence or as too few bytes.
 
 use std::time::Duration;
 
@@ -89,7 +96,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
             }
             self.ask(Op::Read, &[]).await?;
             response = match self.wire.head(enproxy::decode_response).await {
-                Ok(response) if is_success(&response) => response,
+                Ok(response) if is_success(&response) => self.ours(response)?,
                 Ok(Response { status, body, .. }) => {
                     return account.ended(self.wire.refusal(status, ErrorBody::new(body)).await);
                 }
@@ -115,6 +122,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
             let text = self.wire.refusal(response.status, ErrorBody::new(response.body)).await;
             return Err(Finding::new(Reason::TunnelRefused, text));
         }
+        let response = self.ours(response)?;
         account.open();
         if let Some(host) = &response.proxy_host {
             account.proxy_host = Some(host.clone());
@@ -126,6 +134,20 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
             self.sticky = true;
         }
         Ok(response)
+    }
+
+    /// The response, if it is about this tunnel.
+    ///
+    /// # Errors
+    /// [`Reason::TunnelLost`]: see the module.
+    fn ours(&self, response: Response) -> Result<Response, Finding> {
+        let told = match (&response.id, self.call.op) {
+            (Some(id), _) if *id == self.call.id => return Ok(response),
+            (Some(id), _) => format!("the answer is of another tunnel: {id}"),
+            (None, Op::Write) => "the answer has no tunnel's id, as if the first write were a later one".to_owned(),
+            (None, Op::Read) => "the answer to a read has no tunnel's id".to_owned(),
+        };
+        Err(Finding::new(Reason::TunnelLost, told))
     }
 
     /// Sends one request, head and body at once; false when the connection broke.
@@ -196,6 +218,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
         self.ask(Op::Read, &[]).await?;
         match self.wire.head(enproxy::decode_response).await {
             Ok(last) if is_success(&last) => {
+                let last = self.ours(last)?;
                 self.rest(&mut BodyReader::new(last.body), account).await?;
                 Ok(())
             }

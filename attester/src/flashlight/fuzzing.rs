@@ -5,14 +5,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Exchange, Job, Prober, Stopwatch, Target, account::Account};
 
-/// Opens a tunnel over `stream` and carries one request through it.
-pub async fn exchange<S>(prober: &Prober, target: &Target, job: &Job, stream: S) -> Exchange
+/// Opens a tunnel with this id over `stream` and carries one request through it.
+pub async fn exchange<S>(prober: &Prober, target: &Target, job: &Job, id: &str, stream: S) -> Exchange
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let mut account = Account::new(Stopwatch::start(), job.expected_down);
-    let id = "00000000-0000-4000-8000-000000000000".to_owned();
-    let result = prober.tunnel(stream, target, job, id, &mut account).await;
+    let result = prober.tunnel(stream, target, job, id.to_owned(), &mut account).await;
     account.close(target.address, job, result.err())
 }
 

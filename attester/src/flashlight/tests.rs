@@ -123,12 +123,13 @@ fn target(pin: Pin) -> Target {
 /// One probe of a peer that behaves as `script` says once TLS stands, and what the script returned, if it came to its end
 /// within a second after the probe's.
 async fn probe<F: Future>(job: &Job, script: impl FnOnce(Peer) -> F) -> (Exchange, Option<F::Output>) {
-    probe_with(Limits::default(), job, script).await
+    probe_with(Limits::default(), job, ID, script).await
 }
 
 async fn probe_with<F: Future>(
     limits: Limits,
     job: &Job,
+    id: &str,
     script: impl FnOnce(Peer) -> F,
 ) -> (Exchange, Option<F::Output>) {
     let key = PeerKey::ecdsa();
@@ -137,8 +138,7 @@ async fn probe_with<F: Future>(
     let client = async {
         let prober = Prober::new(None, limits);
         let mut account = Account::new(Stopwatch::start(), job.expected_down);
-        let id = fresh_id(&mut StdRng::seed_from_u64(1));
-        let result = prober.through(near, &target, job, id, &mut account).await;
+        let result = prober.through(near, &target, job, id.to_owned(), &mut account).await;
         account.close(target.address, job, result.err())
     };
     let server = async { script(key.acceptor().accept(far).await.unwrap()).await };
@@ -185,11 +185,33 @@ async fn say(peer: &mut (impl tokio::io::AsyncWrite + Unpin), bytes: impl AsRef<
     let _ = peer.flush().await;
 }
 
-/// An enproxy response of known length.
+/// An enproxy response of known length, to a first write or a read of the tunnel [`ID`].
 fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
-    let mut response = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
-    response.extend_from_slice(body);
-    response
+    ok_of(ID, headers, body)
+}
+
+/// The same, of another tunnel.
+fn ok_of(id: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\nX-Enproxy-Id: {id}\r\n{headers}Content-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// The head of an enproxy response of [`ID`] whose body is framed as these headers say.
+fn head_of(status: &str, headers: &str) -> Vec<u8> {
+    format!("{status}\r\nX-Enproxy-Id: {ID}\r\n{headers}\r\n").into_bytes()
+}
+
+/// The id of the tunnel that a request is part of, or of the device that asks for one.
+fn id_of(request: &tunnel::Request) -> &str {
+    match request {
+        tunnel::Request::Enproxy(tunnel::enproxy::Request {
+            purpose: tunnel::enproxy::Purpose::Call(call),
+            ..
+        }) => &call.id,
+        tunnel::Request::Connect(request) => request.device_id.as_deref().unwrap_or_default(),
+        tunnel::Request::Enproxy(_) => "",
+    }
 }
 
 /// The answer that opens a tunnel, without any tunnelled bytes.
@@ -227,4 +249,6 @@ async fn for_ever() -> ! {
     }
 }
 
+/// The tunnel of a probe whose peer is scripted in advance.
+const ID: &str = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d";
 const EOF: &str = "X-Enproxy-Eof: true\r\n";

@@ -131,6 +131,9 @@ reasons! {
     /// The proxy's answer is not of the protocol.
     TunnelMalformed = "tunnel-malformed", "tunnel", Peer,
         "the proxy's answer is not the protocol that it registered: update it or register another protocol";
+    /// An answer is not of the tunnel that was asked for, or says that the tunnel was there before.
+    TunnelLost = "tunnel-lost", "tunnel", Peer,
+        "the proxy mixes up its tunnels, or got a request twice: let one process serve the port, and nothing in front of it repeat requests or answer them from a cache";
     /// The proxy hangs up instead of opening the tunnel.
     TunnelClosed = "tunnel-closed", "tunnel", Peer,
         "the proxy hung up instead of opening the tunnel: see its log";

@@ -118,6 +118,8 @@ pub(super) fn explained(finding: Finding, arrived: bool, exchange: &Exchange) ->
                 format!("{} bytes came back", exchange.received.len()),
             )
         }
+        // What is no enproxy server, such as a web server that has a page for everything, knows of no tunnel at all.
+        Reason::TunnelLost if !arrived && exchange.sent > 0 => Finding::new(Reason::NotForwarded, finding.detail()),
         _ => finding,
     }
 }

@@ -37,6 +37,8 @@ pub(super) const NOT_PLAYED: &[&str] = &[
 struct Play {
     name: String,
     protocol: Protocol,
+    /// The id that its answers are of.
+    id: String,
     /// What comes after each request.
     answers: Vec<Answer>,
     /// Does the connection close after the last one?
@@ -118,6 +120,7 @@ fn plays(capture: &Capture) -> Vec<Play> {
                 None if conn.server_closed => plays.push(Play {
                     name: format!("{}/{}, hung up on", capture.name, conn.name),
                     protocol: protocol(exchange.request.form),
+                    id: NOBODYS.to_owned(),
                     answers: vec![],
                     closes: true,
                     outcome: Outcome::Refused(Reason::TunnelClosed, "the connection closed".to_owned()),
@@ -154,6 +157,7 @@ fn enproxy(capture: &Capture, tunnel: &Tunnel) -> Option<Play> {
     Some(Play {
         name: format!("{}: {}", capture.name, tunnel.id),
         protocol,
+        id: tunnel.id.clone(),
         answers,
         closes,
         outcome: Outcome::Carried {
@@ -168,6 +172,7 @@ fn connect(capture: &Capture, conn: &Connection, down: &[u8], answers: &[&[u8]])
     Play {
         name: format!("{}/{} in {} parts", capture.name, conn.name, answers.len()),
         protocol: Protocol::Connect,
+        id: NOBODYS.to_owned(),
         answers: answers
             .iter()
             .map(|bytes| Answer {
@@ -201,6 +206,7 @@ fn refused(capture: &Capture, conn: &Connection, exchange: &expected::Exchange, 
         } else {
             protocol(exchange.request.form)
         },
+        id: NOBODYS.to_owned(),
         answers: vec![Answer {
             at: 0,
             bytes: answer.to_vec(),
@@ -302,7 +308,7 @@ impl Play {
             request: b"GET / HTTP/1.1\r\n\r\n".to_vec(),
             expected_down,
         };
-        flashlight::exchange(&Prober::new(None, Limits::default()), &target, &job, script).await
+        flashlight::exchange(&Prober::new(None, Limits::default()), &target, &job, &self.id, script).await
     }
 }
 
@@ -357,5 +363,7 @@ impl AsyncWrite for Script {
     }
 }
 
+/// The id of tunnels whose server says none: CONNECTs and refusals.
+const NOBODYS: &str = "00000000-0000-4000-8000-000000000000";
 /// The length of the chunk that the CONNECT server of 2014 begins a tunnel with.
 const PREAMBLE: usize = "a\r\nCONNECT OK\r\n".len();

@@ -8,6 +8,7 @@ use super::*;
 
 /// One capture: the inner request that its client sent, and the server's bytes in the pieces in which they came.
 struct Capture {
+    id: String,
     inner: Vec<u8>,
     destination: String,
     pieces: Vec<Vec<u8>>,
@@ -24,6 +25,7 @@ impl Capture {
         assert_eq!(server.len(), pieces.iter().sum::<usize>(), "{case}");
         let pieces = pieces.iter().map(|length| server.drain(..*length).collect()).collect();
         let (request, length) = tunnel::decode_request(&client).unwrap().unwrap();
+        let id = id_of(&request).to_owned();
         let (destination, inner) = match request {
             tunnel::Request::Connect(request) => (request.destination, client[length..].to_vec()),
             tunnel::Request::Enproxy(request) => {
@@ -40,6 +42,7 @@ impl Capture {
             }
         };
         Self {
+            id,
             inner,
             destination,
             pieces,
@@ -50,6 +53,7 @@ impl Capture {
 fn assert_never(case: &str) -> Capture {
     assert_eq!(case, "a capture whose first request is an enproxy call");
     Capture {
+        id: String::new(),
         inner: Vec::new(),
         destination: String::new(),
         pieces: Vec::new(),
@@ -69,7 +73,7 @@ async fn replay(case: &str, protocol: Protocol, pieces: &[usize], pauses: &[u64]
         total: Duration::from_secs(30),
         ..Limits::default()
     };
-    let (exchange, replayed) = probe_with(limits, &job, async |mut peer| {
+    let (exchange, replayed) = probe_with(limits, &job, &capture.id, async |mut peer| {
         for (index, piece) in capture.pieces.iter().enumerate() {
             if protocol == Protocol::Connect && index == 1 {
                 let mut inner = vec![0; capture.inner.len()];

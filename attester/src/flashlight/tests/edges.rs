@@ -44,9 +44,9 @@ impl Front {
         }
     }
 
-    /// Runs one probe through this edge, which answers for the peer with `answer`; gives what it showed, the name in the ClientHello and
-    /// the request.
-    async fn probe(&self, edge: Edge, answer: &str) -> (Exchange, Option<String>, String) {
+    /// Runs one probe through this edge, which answers for a peer that gives itself the name `named`; gives what it showed, the name in
+    /// the ClientHello and the request.
+    async fn probe(&self, edge: Edge, named: Option<&str>) -> (Exchange, Option<String>, String) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let target = Target {
             end: End::Edge(edge),
@@ -67,7 +67,8 @@ impl Front {
             let mut request = vec![0; 4096];
             let length = stream.read(&mut request).await.unwrap_or_default();
             request.truncate(length);
-            let _ = stream.write_all(answer.as_bytes()).await;
+            let id = tunnel::decode_request(&request).unwrap().unwrap().0;
+            let _ = stream.write_all(&answer(id_of(&id), named)).await;
             let _ = stream.shutdown().await;
             (name, String::from_utf8_lossy(&request).into_owned())
         };
@@ -76,11 +77,11 @@ impl Front {
     }
 }
 
-fn answer(host: Option<&str>) -> String {
+fn answer(id: &str, host: Option<&str>) -> Vec<u8> {
     let host = host
         .map(|host| format!("X-Enproxy-Proxy-Host: {host}\r\n"))
         .unwrap_or_default();
-    format!("HTTP/1.1 200 OK\r\nX-Enproxy-Eof: true\r\n{host}Content-Length: 5\r\n\r\nhello")
+    ok_of(id, &format!("{EOF}{host}"), b"hello")
 }
 
 #[tokio::test]
@@ -88,7 +89,7 @@ async fn the_name_is_sent_or_not_and_checked_in_any_case() {
     let front = Front::new(NAME);
     for (sni, shown) in [(Sni::Absent, None), (Sni::Masquerade, Some(NAME.to_owned()))] {
         let edge = Edge::new(NAME, sni, Some(front.ca.as_bytes())).unwrap();
-        let (exchange, name, request) = front.probe(edge, &answer(None)).await;
+        let (exchange, name, request) = front.probe(edge, None).await;
         assert_eq!((exchange.failure, name), (None, shown));
         assert_eq!(exchange.received, b"hello");
         // The key that was seen is the edge's, and the peer is named inside alone.
@@ -109,7 +110,7 @@ async fn another_name_or_another_ca_is_no_edge() {
         // What browsers trust is not what a test made.
         Edge::new(NAME, Sni::Masquerade, None),
     ] {
-        let (exchange, ..) = front.probe(edge.unwrap(), &answer(None)).await;
+        let (exchange, ..) = front.probe(edge.unwrap(), None).await;
         let finding = exchange.failure.unwrap();
         assert_eq!(finding.reason, Reason::TlsFailed);
         assert!(finding.detail().contains("certificate"), "{}", finding.detail());
@@ -127,7 +128,7 @@ async fn a_peer_behind_an_edge_has_one_name() {
         ("peer-a.zone.test.example", true),
     ] {
         let edge = Edge::new(NAME, Sni::Absent, Some(front.ca.as_bytes())).unwrap();
-        let (exchange, ..) = front.probe(edge, &answer(Some(host))).await;
+        let (exchange, ..) = front.probe(edge, Some(host)).await;
         let reason = exchange.failure.map(|finding| finding.reason);
         assert_eq!(reason, wrong.then_some(Reason::ProxyHost), "{host}");
         assert_eq!(exchange.proxy_host.as_deref(), Some(host));
@@ -166,8 +167,8 @@ async fn any_key_is_taken_where_none_is_expected() {
     let server = async {
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&front.config));
         let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
-        let _ = stream.read(&mut [0; 4096]).await;
-        let _ = stream.write_all(answer(None).as_bytes()).await;
+        let (request, _) = request(&mut stream).await.unwrap();
+        let _ = stream.write_all(&answer(id_of(&request), None)).await;
         let _ = stream.shutdown().await;
     };
     let (exchange, ()) = tokio::join!(prober.exchange(&target, &job, Stopwatch::start(), &mut rng), server);

@@ -8,7 +8,7 @@ async fn handshake(server: TlsAcceptor, pin: Pin) -> Result<(), Finding> {
     let mut account = Account::new(Stopwatch::start(), 1);
     let prober = Prober::new(None, Limits::default());
     let target = target(pin);
-    let client = prober.through(near, &target, &job, String::from("id"), &mut account);
+    let client = prober.through(near, &target, &job, ID.to_owned(), &mut account);
     let (result, _) = tokio::join!(client, async {
         if let Ok(mut peer) = server.accept(far).await {
             say(&mut peer, ok(EOF, b"1")).await;
@@ -77,7 +77,7 @@ async fn what_is_no_tls_fails_and_silence_times_out() {
         let mut account = Account::new(Stopwatch::start(), 1);
         let prober = Prober::new(None, Limits::default());
         let (target, job) = (target(Pin::from_bytes([1; 32])), job(Protocol::Connect, 1));
-        let client = prober.through(near, &target, &job, String::from("id"), &mut account);
+        let client = prober.through(near, &target, &job, ID.to_owned(), &mut account);
         let (result, ()) = tokio::join!(client, async {
             match script {
                 Some(bytes) => {

@@ -34,8 +34,8 @@ fn soon() -> Limits {
 
 async fn answer(stream: TcpStream, acceptor: &TlsAcceptor) -> (Option<HandshakeKind>, Vec<u8>) {
     let mut peer = acceptor.accept(stream).await.unwrap();
-    let (_, body) = request(&mut peer).await.unwrap();
-    say(&mut peer, ok(EOF, b"hello")).await;
+    let (request, body) = request(&mut peer).await.unwrap();
+    say(&mut peer, ok_of(id_of(&request), EOF, b"hello")).await;
     (peer.get_ref().1.handshake_kind(), body)
 }
 
@@ -65,8 +65,9 @@ async fn a_probe_comes_from_the_given_source_without_name_or_protocol() {
         assert_eq!(start.client_hello().server_name(), None);
         assert!(start.client_hello().alpn().is_none());
         let mut peer = start.into_stream(Arc::clone(key.acceptor().config())).await.unwrap();
-        assert_eq!(request(&mut peer).await.unwrap().1, job.request);
-        say(&mut peer, ok(EOF, b"hello")).await;
+        let (request, body) = request(&mut peer).await.unwrap();
+        assert_eq!(body, job.request);
+        say(&mut peer, ok_of(id_of(&request), EOF, b"hello")).await;
         // The client says goodbye: no truncation at our end.
         assert_eq!(peer.read(&mut [0]).await.unwrap(), 0);
     });

@@ -52,7 +52,7 @@ async fn run(protocol: Protocol, pieces: Vec<Vec<u8>>, down: u64) -> (Result<(),
         Protocol::Connect => connect::carry(&mut wire, None, String::from("d"), &job, &mut account).await,
         _ => {
             let target = target(Pin::from_bytes([0; 32]));
-            Tunnel::new(&mut wire, Form::Headers, String::from("id"), &target)
+            Tunnel::new(&mut wire, Form::Headers, ID.to_owned(), &target)
                 .carry(&job, &mut account)
                 .await
         }
@@ -63,15 +63,20 @@ async fn run(protocol: Protocol, pieces: Vec<Vec<u8>>, down: u64) -> (Result<(),
 
 #[tokio::test(start_paused = true)]
 async fn enproxy_responses_may_be_cut_anywhere() {
+    let chunked = head_of("HTTP/1.1 200 OK", "Transfer-Encoding: chunked\r\n");
+    let chunked_end = head_of(
+        "HTTP/1.1 200 OK",
+        "Transfer-Encoding: chunked\r\nX-Enproxy-EOF: true\r\n",
+    );
     let firsts = [
         ok("X-Enproxy-Proxy-Host: p.test\r\n", b"12345"),
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12345".to_vec(),
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n12\r\n3;x=y\r\n345\r\n0\r\nT: v\r\n\r\n".to_vec(),
+        [b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(), ok("", b"12345")].concat(),
+        [chunked.as_slice(), b"2\r\n12\r\n3;x=y\r\n345\r\n0\r\nT: v\r\n\r\n"].concat(),
     ];
     let lasts = [
         ok(EOF, b"6789"),
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Enproxy-EOF: true\r\n\r\n4\r\n6789\r\n0\r\n\r\n".to_vec(),
-        b"HTTP/1.0 200 OK\r\n\r\n6789".to_vec(),
+        [chunked_end.as_slice(), b"4\r\n6789\r\n0\r\n\r\n"].concat(),
+        [head_of("HTTP/1.0 200 OK", ""), b"6789".to_vec()].concat(),
     ];
     let mut runs = 0;
     for (first, last) in firsts
