@@ -30,6 +30,8 @@ pub struct Life {
     last: Option<Finding>,
     /// The latest failure that counts still.
     blamed: Option<Finding>,
+    /// Whether that was of a probe through the edge.
+    blamed_behind_edge: bool,
 }
 
 /// Where a peer stands.
@@ -72,6 +74,8 @@ pub enum Event {
     Proved(Box<Verified>),
     /// A probe failed and counts.
     Failed(Finding),
+    /// A probe through the edge failed, by what no edge can do.
+    FailedBehindEdge(Finding),
     /// A probe said nothing.
     Inconclusive(Finding),
     /// It said goodbye.
@@ -99,6 +103,7 @@ impl Life {
             turn: 0,
             last: None,
             blamed: None,
+            blamed_behind_edge: false,
         }
     }
 
@@ -190,6 +195,11 @@ impl Life {
         self.doubts
     }
 
+    /// Whether its latest counted failure was of a probe through the edge.
+    pub const fn is_blamed_behind_edge(&self) -> bool {
+        self.blamed_behind_edge
+    }
+
     /// How many proofs there were; picks the protocol and the body of the next probe.
     pub const fn turn(&self) -> u64 {
         self.turn
@@ -221,7 +231,8 @@ impl Life {
         match event {
             Event::Named => self.named(rules),
             Event::Proved(proof) => self.proved(*proof, now, rules),
-            Event::Failed(finding) => self.failed(finding, rules),
+            Event::Failed(finding) => self.failed(finding, false, rules),
+            Event::FailedBehindEdge(finding) => self.failed(finding, true, rules),
             Event::Inconclusive(finding) => {
                 self.doubts += 1;
                 self.last = Some(finding);
@@ -260,10 +271,17 @@ impl Life {
             };
         }
         // Before membership strikes add up, so that who fails now and then is told so; a member's must be consecutive.
-        // Only the direct way takes them off: through an edge a peer may answer whose own port is dead.
-        if matches!(self.standing, Standing::Verified { .. }) && proof.is_direct() {
+        // Only the way that failed takes them off: through an edge a peer may answer whose own port is dead, and directly one that
+        // serves the edge's clients otherwise.
+        let same_way = if self.blamed_behind_edge {
+            proof.is_fronted()
+        } else {
+            proof.is_direct()
+        };
+        if matches!(self.standing, Standing::Verified { .. }) && same_way {
             self.strikes = 0;
             self.blamed = None;
+            self.blamed_behind_edge = false;
         }
         self.doubts = 0;
         self.last = None;
@@ -313,8 +331,9 @@ impl Life {
         Self { standing, ..self }
     }
 
-    fn failed(mut self, finding: Finding, rules: &Rules) -> Self {
+    fn failed(mut self, finding: Finding, behind_edge: bool, rules: &Rules) -> Self {
         self.strikes = self.strikes.saturating_add(1);
+        self.blamed_behind_edge = behind_edge;
         self.doubts = 0;
         self.blamed = Some(finding.clone());
         self.last = Some(finding);
@@ -372,6 +391,7 @@ impl Life {
             standing: Standing::Retired,
             strikes: if clean { 0 } else { self.strikes },
             blamed: self.blamed.filter(|_| !clean),
+            blamed_behind_edge: self.blamed_behind_edge && !clean,
             doubts: 0,
             last: last.or(self.last),
             ..self

@@ -50,7 +50,10 @@ pub fn wait(life: &Life, pace: &Pace, rules: &Rules, chance: f64) -> Option<Dura
             spread(pace.interval)
         }
         Standing::Probing(_) => spread(pace.spacing),
-        Standing::Verified { .. } if life.strikes() > 0 => spread(pace.spacing),
+        // Nor is a member hurried that shows itself well directly and owes an answer through an edge in trouble.
+        Standing::Verified { .. } if life.strikes() > 0 && !(life.is_blamed_behind_edge() && life.last().is_none()) => {
+            spread(pace.spacing)
+        }
         Standing::Verified { .. } => spread(pace.interval).min(rules.lease / 3),
         Standing::Suspended(streak) | Standing::Refused(streak) if streak.length() > 0 => spread(pace.spacing),
         // Who keeps failing is asked less and less often, down to once in 64 intervals.
@@ -95,12 +98,13 @@ pub fn may_resume(life: &Life, pace: &Pace, body: u64) -> bool {
 }
 
 /// The route through the edge, when it is its turn. What breaks off there says nothing as long as the direct way works, which
-/// the probe after it must show: so never twice in a row.
+/// the probe after it must show: so never twice in a row, but where a failure counted there, which is asked about there.
 fn fronted(life: &Life, rules: &Rules) -> Option<Route> {
     let route = rules.fronted_route(life.identity()).filter(|_| life.doubts() == 0)?;
     let due = match life.standing() {
-        // After a failure the direct way is asked again.
-        Standing::Verified { .. } => life.strikes() == 0 && life.turn() % FRONTED_EVERY == FRONTED_EVERY / 2,
+        // After a failure its own way is asked again.
+        Standing::Verified { .. } if life.strikes() > 0 => life.is_blamed_behind_edge(),
+        Standing::Verified { .. } => life.turn() % FRONTED_EVERY == FRONTED_EVERY / 2,
         standing => {
             let proof = standing.streak().and_then(|streak| streak.proof());
             proof.is_some_and(|proof| proof.is_complete() && !rules.are_met_by(proof))
@@ -252,6 +256,40 @@ mod tests {
         assert_eq!(life.strikes(), 1);
         let life = life.after(Event::Failed(Reason::Truncated.into()), at(24, 0), &rules);
         assert_eq!(life.standing().name(), "suspended");
+    }
+
+    #[test]
+    fn what_failed_behind_the_edge_is_asked_about_there_and_no_direct_proof_washes_it_clean() {
+        let (pace, rules) = (Pace::default(), behind_an_edge());
+        let (mut life, _) = follow(named(), &rules, 3, |_| true);
+        while fronted(&life, &rules).is_none() {
+            life = follow(life, &rules, 1, |_| true).0;
+        }
+        let egress = |second| (Event::FailedBehindEdge(Reason::Egress.into()), at(second, 0));
+        let (failed, now) = egress(20);
+        let life = life.after(failed, now, &rules);
+        assert_eq!(
+            (life.strikes(), wait(&life, &pace, &rules, 0.5)),
+            (1, Some(pace.spacing))
+        );
+        assert_eq!(shape(&life, &pace, &rules).0.path, Path::Fronted);
+        // The edge says nothing; a direct proof leaves the failure counted, and nobody is hurried for the edge's sake.
+        let (life, asked) = follow(life, &rules, 2, |_| false);
+        let paths: Vec<Path> = asked.iter().map(|route| route.path).collect();
+        assert_eq!(paths, [Path::Fronted, Path::Direct]);
+        assert_eq!(
+            (life.strikes(), wait(&life, &pace, &rules, 0.5)),
+            (1, Some(pace.interval))
+        );
+        assert_eq!(shape(&life, &pace, &rules).0.path, Path::Fronted);
+        // The same again takes it out; a proof there takes the failure off.
+        let (well, _) = follow(life, &rules, 1, |_| true);
+        assert_eq!((well.standing().name(), well.strikes()), ("verified", 0));
+        assert!(!well.is_blamed_behind_edge());
+        let well = well
+            .after(egress(30).0, at(30, 0), &rules)
+            .after(egress(31).0, at(31, 0), &rules);
+        assert_eq!(well.standing().name(), "suspended");
     }
 
     #[test]

@@ -90,15 +90,30 @@ async fn an_edge_in_trouble_is_nobodys_fault() {
 
     // A member stays one, whatever the edge does.
     let watcher = cluster.watch();
-    for trouble in [Trouble::Cuts(40), Trouble::Repeats, Trouble::Refuses] {
+    let troubles = [
+        (
+            Trouble::Cuts(40),
+            "truncated: 40 of 2048 bytes came, then the connection closed",
+        ),
+        // What came second is what a server says to a later write.
+        (Trouble::Repeats, "tunnel-lost: the answer has no tunnel's id"),
+        (
+            Trouble::Refuses,
+            "tunnel-refused: it answered 503: the edge has a trouble",
+        ),
+        // Whoever holds an edge reads what is asked, and can ask it by itself.
+        (Trouble::Fetches, "receipt-missing"),
+        (Trouble::Overtakes, "bytes-differ: the bytes down"),
+    ];
+    for (trouble, told) in troubles {
         edge.set_trouble(trouble);
         let before = edge.asked().len();
-        let doubted = through_edge(&cluster, &peer, Outcome::Inconclusive).await.len();
+        let says = |probe: &&ProbeRow| {
+            probe.route == FRONTED && probe.reason == Some(Reason::Edge) && probe.detail.starts_with(told)
+        };
+        let known = cluster.probes(&peer).await.unwrap().iter().filter(says).count();
         cluster
-            .wait_probes(&peer, "one through the edge that says nothing", |probes| {
-                let through = |probe: &&ProbeRow| probe.route == FRONTED && probe.outcome == Outcome::Inconclusive;
-                probes.iter().filter(through).count() > doubted
-            })
+            .wait_probes(&peer, told, |probes| probes.iter().filter(says).count() > known)
             .await
             .unwrap();
         assert!(edge.asked().len() > before);
@@ -125,4 +140,49 @@ async fn a_peer_that_gives_itself_another_name_is_refused() {
         .await
         .unwrap();
     assert!(!cluster.was_ever_verified(&peer).await.unwrap());
+}
+
+/// What no edge can bring about is the peer's also there, at its first probe through it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_edge_can_do_counts_behind_one() {
+    let edge = Edge::bind().await.unwrap();
+    let cluster = cluster(&edge, Sni::Absent, |options| {
+        options.hostile_behind = Some(edge.passed())
+    })
+    .await;
+    let honest = Peer::start(&cluster, 1, Behaviour::Enproxy).await.unwrap();
+    let cases = [
+        (
+            Behaviour::SignsWithAnotherKey,
+            Outcome::Failed,
+            Reason::ReceiptSignature,
+        ),
+        (Behaviour::SignsAnotherNonce, Outcome::Failed, Reason::ReceiptMismatch),
+        (Behaviour::TurnsElsewhere, Outcome::Failed, Reason::Egress),
+        // These an edge could as well have done.
+        (Behaviour::SignsAnotherDigest, Outcome::Inconclusive, Reason::Edge),
+        (Behaviour::TurnsFlipping, Outcome::Inconclusive, Reason::Edge),
+        (Behaviour::TurnsReceiptless, Outcome::Inconclusive, Reason::Edge),
+    ];
+    let mut peers = Vec::new();
+    for (number, (behaviour, ..)) in (2..).zip(cases) {
+        peers.push(Peer::start(&cluster, number, behaviour).await.unwrap());
+    }
+    for (peer, (behaviour, outcome, reason)) in peers.iter().zip(cases) {
+        let probes = cluster
+            .wait_probes(peer, "one through the edge", |probes| {
+                probes.iter().any(|probe| probe.route == FRONTED)
+            })
+            .await
+            .unwrap();
+        // Rows are given newest first.
+        let first = probes.iter().rev().find(|probe| probe.route == FRONTED).unwrap();
+        assert_eq!(
+            (first.outcome, first.reason),
+            (outcome, Some(reason)),
+            "{behaviour}: {}",
+            first.detail
+        );
+    }
+    cluster.wait_fate(&honest).await.unwrap();
 }

@@ -53,7 +53,7 @@ fn the_table_of_hostile_peers_is_current() -> anyhow::Result<()> {
 }
 
 /// The attack, what becomes of it, and the test that shows it: its file and its name.
-const ATTACKS: [(&str, &str, &str, &str); 16] = [
+const ATTACKS: [(&str, &str, &str, &str); 18] = [
     (
         "eight strangers hold all places of an address, and known keys hop to it from another",
         "the ninth is rejected as `attester-full`, whether it is known or not",
@@ -145,9 +145,21 @@ const ATTACKS: [(&str, &str, &str, &str); 16] = [
         "a_peer_that_gives_itself_another_name_is_refused",
     ),
     (
-        "an edge refuses, cuts or repeats what it forwards",
+        "an edge refuses, cuts or repeats what it forwards, or asks the origin by itself, before the peer or instead of it",
         "nobody enters without a proof through it, nobody is blamed, members stay",
         "tests/e2e/fronted.rs",
         "an_edge_in_trouble_is_nobodys_fault",
+    ),
+    (
+        "behind an edge, and only for its clients, a peer signs wrongly, signs for something else, or lets traffic leave elsewhere",
+        "its failure counts (`receipt-signature`, `receipt-mismatch`, `egress`): no edge can bring that about",
+        "tests/e2e/fronted.rs",
+        "what_no_edge_can_do_counts_behind_one",
+    ),
+    (
+        "a member answers well directly after each such failure",
+        "the failure is asked about through the edge again: the second puts it out",
+        "attester/src/plan.rs",
+        "what_failed_behind_the_edge_is_asked_about_there_and_no_direct_proof_washes_it_clean",
     ),
 ];

@@ -8,6 +8,8 @@ use std::sync::{
 use peer_agent::{Standing, State};
 use tokio::sync::watch;
 
+use crate::edge::Passed;
+
 /// How far a peer has come, as its own agent was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
@@ -24,8 +26,17 @@ pub(crate) enum Stage {
 pub(crate) struct Cue {
     agent: Told,
     since: Stage,
+    /// What else must have happened.
+    also: Option<Behind>,
     /// Who has turned stays so. Who misbehaves from its registration on behaves again when it registers again.
     turned: Arc<AtomicBool>,
+}
+
+/// An edge, and the name by which it finds the peer: for those who misbehave once it has passed something on to them.
+#[derive(Clone, Debug)]
+pub(crate) struct Behind {
+    pub(crate) passed: Passed,
+    pub(crate) host: String,
 }
 
 /// Who knows how far a peer has come.
@@ -36,10 +47,11 @@ pub(crate) enum Told {
 }
 
 impl Cue {
-    pub(crate) fn new(agent: Told, since: Stage) -> Self {
+    pub(crate) fn new(agent: Told, since: Stage, also: Option<Behind>) -> Self {
         Self {
             agent,
             since,
+            also,
             turned: Arc::default(),
         }
     }
@@ -49,7 +61,8 @@ impl Cue {
         if self.turned.load(Ordering::Relaxed) {
             return true;
         }
-        let come = self.agent.stage() >= self.since;
+        let also = self.also.as_ref().is_none_or(|also| also.passed.includes(&also.host));
+        let come = also && self.agent.stage() >= self.since;
         if come && self.since == Stage::Verified {
             self.turned.store(true, Ordering::Relaxed);
         }

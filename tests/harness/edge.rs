@@ -2,21 +2,35 @@
 //! each request in the attester's DNS, passes the request on, and answers when it has the peer's whole answer.
 
 use std::{
+    collections::BTreeSet,
     convert::Infallible,
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{self, Poll},
 };
 
 use anyhow::Context;
 use attester::{flashlight::Sni, records::Name};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Request, Response, StatusCode, body::Incoming, client, header, server::conn::http1, service::service_fn};
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Body, Frame, Incoming, SizeHint},
+    client, header,
+    http::request,
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -46,6 +60,24 @@ pub struct Fronted {
     pub required: bool,
 }
 
+/// The names of the peers to which an edge has passed a request on. Clones are the same set.
+#[derive(Clone, Debug, Default)]
+pub struct Passed(Arc<Mutex<BTreeSet<String>>>);
+
+impl Passed {
+    fn note(&self, host: &str) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(host.to_owned());
+    }
+
+    /// Whether the peer of this name is among them.
+    pub(crate) fn includes(&self, host: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(host)
+    }
+}
+
 /// What is wrong with an edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trouble {
@@ -58,6 +90,10 @@ pub enum Trouble {
     Cuts(usize),
     /// It sends every request twice, and answers with what came second.
     Repeats,
+    /// It takes the request inside for itself, and answers with what the destination says to it.
+    Fetches,
+    /// The same, and then it passes the request on, to which the destination says no.
+    Overtakes,
 }
 
 /// One request that an edge took.
@@ -73,6 +109,7 @@ pub struct Asked {
 struct Shared {
     trouble: Mutex<Trouble>,
     asked: Mutex<Vec<Asked>>,
+    passed: Passed,
 }
 
 impl Edge {
@@ -156,6 +193,11 @@ impl Edge {
         *self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
+    /// To whom it has passed something on.
+    pub fn passed(&self) -> Passed {
+        self.shared.passed.clone()
+    }
+
     /// What it was asked so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -185,7 +227,7 @@ async fn client_of(acceptor: TlsAcceptor, stream: TcpStream, way: Arc<Way>) -> a
 }
 
 impl Way {
-    async fn answer(&self, request: Request<Incoming>, sni: Option<String>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>, sni: Option<String>) -> Response<Answer> {
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         let host = host.unwrap_or_default().to_owned();
         let trouble = *self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
@@ -197,20 +239,15 @@ impl Way {
             .unwrap_or_else(PoisonError::into_inner)
             .push(asked);
         passed.unwrap_or_else(|error| {
-            let mut answer = Response::new(Full::from(format!("{error:#}")));
+            let mut answer = Response::new(Answer::whole(format!("{error:#}").into()));
             *answer.status_mut() = StatusCode::BAD_GATEWAY;
             answer
         })
     }
 
-    async fn pass(
-        &self,
-        request: Request<Incoming>,
-        host: &str,
-        trouble: Trouble,
-    ) -> anyhow::Result<Response<Full<Bytes>>> {
+    async fn pass(&self, request: Request<Incoming>, host: &str, trouble: Trouble) -> anyhow::Result<Response<Answer>> {
         if trouble == Trouble::Refuses {
-            let mut answer = Response::new(Full::from("the edge has a trouble"));
+            let mut answer = Response::new(Answer::whole("the edge has a trouble".into()));
             *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             return Ok(answer);
         }
@@ -225,6 +262,15 @@ impl Way {
             }
             self.ask(peer, request.body(Full::new(body.clone()))?).await
         };
+        if trouble == Trouble::Fetches {
+            return fetched(&head, &body).await;
+        }
+        if trouble == Trouble::Overtakes {
+            let fetched = fetched(&head, &body).await?;
+            send().await?;
+            return Ok(fetched);
+        }
+        self.shared.passed.note(host);
         let mut answer = send().await?;
         if trouble == Trouble::Repeats {
             answer = send().await?;
@@ -234,11 +280,12 @@ impl Way {
         for name in OF_CONNECTION {
             head.headers.remove(name);
         }
-        if let Trouble::Cuts(length) = trouble {
-            head.headers.insert(header::CONTENT_LENGTH, body.len().into());
-            body.truncate(length);
-        }
-        Ok(Response::from_parts(head, Full::new(body)))
+        let Trouble::Cuts(length) = trouble else {
+            return Ok(Response::from_parts(head, Answer::whole(body)));
+        };
+        head.headers.insert(header::CONTENT_LENGTH, body.len().into());
+        body.truncate(length);
+        Ok(Response::from_parts(head, Answer::cut(body)))
     }
 
     async fn ask(&self, peer: IpAddr, request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming>> {
@@ -247,6 +294,78 @@ impl Way {
         let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(sender.send_request(request).await?)
+    }
+}
+
+/// What the destination of an enproxy write answers to its body, as a server of enproxy would pass it on.
+async fn fetched(head: &request::Parts, body: &[u8]) -> anyhow::Result<Response<Answer>> {
+    let value = |name: &str| head.headers.get(name).with_context(|| format!("no {name}"));
+    let mut destination = TcpStream::connect(value("x-enproxy-dest-addr")?.to_str()?).await?;
+    destination.write_all(body).await?;
+    let mut answer = Vec::new();
+    destination.take(LARGEST as u64).read_to_end(&mut answer).await?;
+    let mut response = Response::new(Answer::whole(answer.into()));
+    let headers = response.headers_mut();
+    headers.insert("x-enproxy-id", value("x-enproxy-id")?.clone());
+    headers.insert("x-enproxy-eof", header::HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+/// The body of an answer.
+struct Answer {
+    data: Option<Bytes>,
+    cut: Option<Cut>,
+}
+
+/// How far a cut answer is.
+enum Cut {
+    /// What there is of it is on its way.
+    Soon,
+    /// The connection goes.
+    Now,
+}
+
+impl Answer {
+    const fn whole(data: Bytes) -> Self {
+        Self {
+            data: Some(data),
+            cut: None,
+        }
+    }
+
+    const fn cut(data: Bytes) -> Self {
+        Self {
+            data: Some(data),
+            cut: Some(Cut::Soon),
+        }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Some(data) = self.data.take() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        match self.cut {
+            None => Poll::Ready(None),
+            // The server sends what it has when there is nothing to take, and with an error it would not.
+            Some(Cut::Soon) => {
+                self.cut = Some(Cut::Now);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(Cut::Now) => Poll::Ready(Some(Err(io::Error::other("the edge cuts this")))),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.data, &self.cut) {
+            (Some(data), None) => SizeHint::with_exact(data.len() as u64),
+            _ => SizeHint::default(),
+        }
     }
 }
 

@@ -30,7 +30,7 @@ mod wait;
 
 pub use behaviour::{Behaviour, Fate};
 pub use cluster::Cluster;
-pub use edge::{Asked, Edge, Fronted, Trouble};
+pub use edge::{Asked, Edge, Fronted, Passed, Trouble};
 pub use gate::Gate;
 pub use lodger::lodger;
 pub use options::Options;

@@ -15,7 +15,7 @@ use attester::{
     store::Retention,
 };
 
-use crate::edge::{Edge, Fronted};
+use crate::edge::{Edge, Fronted, Passed};
 
 /// How a cluster's attester is configured.
 #[derive(Clone, Debug)]
@@ -56,6 +56,8 @@ pub struct Options {
     pub fronted: Option<Fronted>,
     /// The name that the peers' proxies give themselves.
     pub proxy_host: Option<String>,
+    /// Hostile peers behave until this edge has passed something on to them, whatever else they would wait for.
+    pub hostile_behind: Option<Passed>,
 }
 
 impl Options {
@@ -80,6 +82,7 @@ impl Options {
             origin_gate: false,
             fronted: None,
             proxy_host: None,
+            hostile_behind: None,
         }
     }
 

@@ -24,6 +24,7 @@ use crate::{
     behaviour::{Agency, Behaviour, Bend, Parts},
     carry::Recorded,
     cluster::Cluster,
+    cue::{Behind, Stage},
     island::Island,
     ports,
 };
@@ -55,6 +56,8 @@ struct Plan {
     other: Option<SocketAddr>,
     /// The name that its proxy gives itself.
     proxy_host: Option<String>,
+    /// What must have happened before it misbehaves.
+    also: Option<Behind>,
     recorded: Recorded,
 }
 
@@ -108,7 +111,11 @@ impl Peer {
         attester: SocketAddr,
         other: Option<SocketAddr>,
     ) -> anyhow::Result<Self> {
-        let parts = behaviour.parts(cluster.options());
+        let mut parts = behaviour.parts(cluster.options());
+        let hostile_behind = cluster.options().hostile_behind.clone();
+        if hostile_behind.is_some() {
+            parts.since = Stage::Registered;
+        }
         let port = match behaviour {
             Behaviour::OtherPort => cluster.ports().other(),
             _ => cluster.port(),
@@ -125,6 +132,10 @@ impl Peer {
             id: key.public().peer_id(),
             root: cluster.root(),
             proxy_host: cluster.options().proxy_host.clone(),
+            also: hostile_behind.map(|passed| Behind {
+                passed,
+                host: key.public().peer_id().own_name(&cluster.options().zone),
+            }),
             recorded: Recorded::default(),
             number,
             behaviour,

@@ -33,7 +33,7 @@ pub(crate) use witness::{Account, Carried, Witness};
 
 use crate::{
     behaviour::{Lie, Noise},
-    cue::{Cue, Stage, Told},
+    cue::{Behind, Cue, Stage, Told},
 };
 use channel::Channel;
 
@@ -41,6 +41,7 @@ use channel::Channel;
 pub(crate) struct Rogue {
     pub(crate) lie: Lie,
     pub(crate) since: Stage,
+    pub(crate) also: Option<Behind>,
     pub(crate) key: SigningKey,
     pub(crate) address: SocketAddr,
     pub(crate) attester: SocketAddr,
@@ -62,7 +63,7 @@ impl Rogue {
     pub(crate) fn start(self) -> Accomplice {
         let (witness, carried) = Witness::new();
         let (sender, stage) = watch::channel(Stage::Away);
-        let cue = Cue::new(Told::Rogue(stage.clone()), self.since);
+        let cue = Cue::new(Told::Rogue(stage.clone()), self.since, self.also.clone());
         let sessions = Arc::<AtomicUsize>::default();
         let counted = Arc::clone(&sessions);
         let life = Life {

@@ -308,13 +308,34 @@ impl Trial {
     }
 }
 
-/// What a probe through an edge says of the peer: nothing. Edges cut, repeat, cache and may write what they like. The direct route
-/// has just been proven, and is proven again before the edge is asked again.
+/// What a failed probe through an edge says of the peer: almost always nothing. Whoever holds the edge may refuse, cut, delay, alter,
+/// repeat and answer by itself; it reads the challenge, can dial the origin with it, and can use the peer as any client can. So it can
+/// bring about each of these with an honest peer behind it:
+///
+/// * whatever ends an exchange before its last byte, and the throughput (V7) and lateness (V5) of one that went through;
+/// * no statement, another one, another head or body (V2), by writing what it likes;
+/// * a missing receipt, by fetching the answer itself, or through the peer under another name of the origin (its address), for which
+///   no tap is armed. Even traffic that left from the peer's own address shows no more than that;
+/// * a receipt of other bytes (V3), by the same, and letting the peer carry the challenge second, to which the origin says no.
+///
+/// What is left is the peer's own, by whichever way its clients come. Receipts do not pass the edge: the agent makes and sends them
+/// in its own session, and names in them what was announced there and the nonce of the very challenge whose digest was; so
+/// another signature or another probe, nonce or destination (V1) is the agent's. And V4 is looked at only after V3: the peer has
+/// signed that the bytes which the prober holds came to it from the announced destination. The origin gives them once, to one
+/// connection, so that was the peer's, and from where it left is the peer's affair: to give it the bytes of another one, somebody
+/// must sit between the peer and the origin, who could do the same to the direct route.
+///
+/// The rest is held against nobody. A peer that fails so on purpose, and only for clients of the edge, gets no proof through it; its direct
+/// route has just been proven, and is proven again before the edge is asked again.
 fn behind_edge(finding: Finding) -> Finding {
-    match finding.reason.blame() {
-        Blame::Attester | Blame::Unknown => finding,
-        Blame::Peer => Finding::new(Reason::Edge, finding.to_string()),
-    }
+    let seen = match (finding.reason.blame(), finding.reason) {
+        (Blame::Attester | Blame::Unknown, _)
+        | (_, Reason::ReceiptSignature | Reason::ReceiptMismatch | Reason::Egress) => return finding,
+        // Without the remedy: it is for a peer's owner, and would leave no room for what was seen.
+        (Blame::Peer, reason) if finding.detail().is_empty() => reason.to_string(),
+        (Blame::Peer, reason) => format!("{reason}: {}", finding.detail()),
+    };
+    Finding::new(Reason::Edge, seen)
 }
 
 /// Whether a peer that is to be reached through an edge gave itself another name than its own, to which the edge would send its
@@ -387,3 +408,23 @@ const ACK_WITHIN: Duration = Duration::from_secs(3);
 /// Windows are whole seconds; a probe that uses up all its limits must still end inside.
 const MARGIN: Duration = Duration::from_secs(2);
 const OBSERVATION_LASTS: u64 = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_takes_the_blame_for_all_that_it_could_do() {
+        let own = [Reason::ReceiptSignature, Reason::ReceiptMismatch, Reason::Egress];
+        for reason in Reason::ALL {
+            let kept = reason.blame() != Blame::Peer || own.contains(reason);
+            let found = behind_edge(Finding::new(*reason, "seen"));
+            let (expected, told) = match kept {
+                true => (*reason, "seen".to_owned()),
+                false => (Reason::Edge, format!("{reason}: seen")),
+            };
+            assert_eq!((found.reason, found.detail()), (expected, told.as_str()));
+        }
+        assert_eq!(behind_edge(Reason::Goodput.into()).detail(), "goodput");
+    }
+}

@@ -3,7 +3,7 @@
 
 use proto::{
     checked::sign,
-    claims::{Outcome, Verdict},
+    claims::{Outcome, Path, Verdict},
     evidence::{Blob, Evidence},
     ids::{PeerId, ProbeId, Thumbprint},
     time::Timestamp,
@@ -62,7 +62,10 @@ impl Core {
         } = probed;
         let event = match result {
             Ok(proof) => Event::Proved(Box::new(proof)),
-            Err(finding) if outcome == Outcome::Failed => Event::Failed(finding),
+            Err(finding) if outcome == Outcome::Failed => match route.path {
+                Path::Direct => Event::Failed(finding),
+                Path::Fronted => Event::FailedBehindEdge(finding),
+            },
             Err(finding) => Event::Inconclusive(finding),
         };
         member.life = member.life.after(event, now, &self.kit.policy.rules);

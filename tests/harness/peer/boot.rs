@@ -43,7 +43,7 @@ impl Plan {
             (None, Some(accomplice)) => Told::Rogue(accomplice.stage.clone()),
             (None, None) => anyhow::bail!("a peer has an agent or a rogue"),
         };
-        let cue = Cue::new(told, self.parts.since);
+        let cue = Cue::new(told, self.parts.since, self.also.clone());
         // Notices the moment even when nobody asks.
         let mut watched = cue.clone();
         tokio::spawn(async move { watched.comes().await });
@@ -96,6 +96,7 @@ impl Plan {
             let rogue = Rogue {
                 lie,
                 since: self.parts.since,
+                also: self.also.clone(),
                 key: self.key.clone(),
                 address: self.address,
                 attester: self.attester,
