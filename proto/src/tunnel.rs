@@ -44,6 +44,10 @@ pub fn decode_request(buf: &[u8]) -> Result<Option<(Request, usize)>, HeadError>
     })
 }
 
+/// What a client calls itself. Flashlight's are Go programs that set nothing, so this is the default of Go's `net/http` since Go 1.5,
+/// whichever generation of Flashlight it is built of (`tests/captures`). What the compilers of 2014 said, `Go 1.1 package http`, is
+/// what a client of today would stand out by.
+pub const USER_AGENT: &str = "Go-http-client/1.1";
 /// Longest head accepted, in bytes, interim (1xx) responses before it included.
 pub const MAX_HEAD: usize = 16 * 1024;
 /// Most header fields accepted in one head.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::http::{self, Fields, RequestLine, decimal, is_word, sendable};
-use super::{EncodeError, ErrorBody, Field, Framing, HeadError, MAX_DESTINATION};
+use super::{EncodeError, ErrorBody, Field, Framing, HeadError, MAX_DESTINATION, USER_AGENT};
 
 /// A request to open a tunnel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,10 @@ impl Request {
         if self.device_id.as_deref().is_some_and(|id| !is_value(id)) {
             return Err(EncodeError(Field::DeviceId));
         }
-        let mut head = format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n", self.destination);
+        let mut head = format!(
+            "CONNECT {0} HTTP/1.1\r\nHost: {0}\r\nUser-Agent: {USER_AGENT}\r\n",
+            self.destination
+        );
         for (name, value) in self
             .tokens
             .iter()

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::http::{self, Fields, RequestLine, is_word, sendable};
-use super::{EncodeError, Field, Framing, HeadError, MAX_DESTINATION, MAX_ID, Version};
+use super::{EncodeError, Field, Framing, HeadError, MAX_DESTINATION, MAX_ID, USER_AGENT, Version};
 
 mod path;
 
@@ -62,7 +62,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// Appends a whole request, head and body, so that one write sends it. `host` is the `Host` header: the peer's own name,
+    /// Appends a whole request, head and body, so that one write sends it, with the fields of a Go client in their order: nothing tells a
+    /// probe from other clients. `host` is the `Host` header: the peer's own name,
     /// or the sticky host of an earlier response; left out when `None`, which servers of all generations accept.
     ///
     /// # Errors
@@ -112,6 +113,7 @@ impl Call {
         if let Some(host) = host {
             push(out, &["Host: ", host, "\r\n"]);
         }
+        push(out, &["User-Agent: ", USER_AGENT, "\r\n"]);
         match sending {
             Sending::Buffered => push(out, &["Content-Length: ", &body.len().to_string(), "\r\n"]),
             Sending::Streamed => push(out, &["Transfer-Encoding: chunked\r\n"]),

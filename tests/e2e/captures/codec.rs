@@ -1,8 +1,10 @@
 //! Every file through the codec of the side that reads it.
 
+use std::collections::BTreeMap;
+
 use proto::tunnel::{
     self, Framing, Version, connect,
-    enproxy::{self, Op, Purpose},
+    enproxy::{self, Op, Purpose, Sending},
 };
 
 use super::{
@@ -75,6 +77,54 @@ fn the_clients_codec_reads_what_servers_answered() {
     }
     assert_eq!(responses, 96);
     assert!(ways > 30_000, "{ways}");
+}
+
+/// A probe looks like any client: what Go programs of each generation wrote is what we write, byte for byte.
+#[test]
+fn heads_are_written_as_go_writes_them() {
+    let mut written = BTreeMap::new();
+    for capture in captures() {
+        for conn in capture.connections.iter().filter(|conn| conn.hello.is_none()) {
+            for (exchange, (bytes, _)) in conn.exchanges.iter().zip(conn.messages()) {
+                let real = &bytes[..exchange.request.head];
+                // The others were written by hand.
+                if !String::from_utf8_lossy(real).contains("User-Agent: Go-") {
+                    continue;
+                }
+                let mut ours = Vec::new();
+                let (request, _) = tunnel::decode_request(real).unwrap().unwrap();
+                match request {
+                    tunnel::Request::Connect(request) => request.encode(&mut ours).unwrap(),
+                    tunnel::Request::Enproxy(request) => {
+                        let Purpose::Call(call) = request.purpose else {
+                            panic!("{}: {:?}", capture.name, request.purpose);
+                        };
+                        let (sending, length) = match request.body {
+                            Framing::Length(length) => (Sending::Buffered, length as usize),
+                            _ => (Sending::Streamed, 0),
+                        };
+                        let form = match exchange.request.form {
+                            Form::Path => enproxy::Form::Path,
+                            _ => enproxy::Form::Headers,
+                        };
+                        let host = exchange.request.host.as_deref();
+                        call.encode_as(form, sending, host, &vec![0; length], &mut ours)
+                            .unwrap();
+                    }
+                }
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                assert_eq!(
+                    text(&ours[..real.len().min(ours.len())]),
+                    text(real),
+                    "{}",
+                    capture.name
+                );
+                *written.entry(format!("{:?}", exchange.request.form)).or_insert(0) += 1;
+            }
+        }
+    }
+    let forms: Vec<(&str, usize)> = written.iter().map(|(form, count)| (form.as_str(), *count)).collect();
+    assert_eq!(forms, [("Connect", 8), ("Header", 14), ("Path", 23)]);
 }
 
 /// A client that begins TLS where the server expects it decrypted: no head, however it is cut, from the first byte on.

@@ -5,6 +5,7 @@ use super::{Ends, Means, RequestVector, Writing};
 const ID: &str = "9815adb2-fc8a-4353-ae6d-d7c72a3bffae";
 const DESTINATION: &str = "origin.example:80";
 const HOST: &str = "peer-h2kk.peers.example";
+const AGENT: &str = "User-Agent: Go-http-client/1.1\r\n";
 
 pub(super) fn vectors() -> Vec<RequestVector> {
     let mut vectors = calls();
@@ -46,7 +47,7 @@ fn calls() -> Vec<RequestVector> {
     ] {
         let length = body.len();
         let host = format!("Host: {HOST}\r\n");
-        let content = format!("Content-Length: {length}\r\nContent-Type: application/octet-stream\r\n");
+        let content = format!("{AGENT}Content-Length: {length}\r\nContent-Type: application/octet-stream\r\n");
         let triple = format!("X-Enproxy-Dest-Addr: {DESTINATION}\r\nX-Enproxy-Id: {ID}\r\nX-Enproxy-Op: {op}\r\n");
         for (form, head) in [
             ("headers", format!("POST / HTTP/1.1\r\n{host}{content}{triple}\r\n")),
@@ -246,8 +247,9 @@ fn connects() -> Vec<RequestVector> {
         tokens: tokens.iter().map(|token| (*token).to_owned()).collect(),
         device_id: device.map(str::to_owned),
     };
-    let head =
-        |destination: &str, rest: &str| format!("CONNECT {destination} HTTP/1.1\r\nHost: {destination}\r\n{rest}\r\n");
+    let head = |destination: &str, rest: &str| {
+        format!("CONNECT {destination} HTTP/1.1\r\nHost: {destination}\r\n{AGENT}{rest}\r\n")
+    };
     let token = "X-Lantern-Auth-Token: sekrit\r\n";
     let device = "X-Lantern-Device-Id: 0123-4567-89\r\n";
     let ours = || {
