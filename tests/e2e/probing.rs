@@ -183,7 +183,7 @@ async fn a_peer_without_an_agent_is_probed_by_each_protocol() -> anyhow::Result<
     let guessed = ["--protocol", "connect", "--token-file", "guess"];
     assert_eq!(
         operator.broken(&[&[address], &guessed[..]].concat())?,
-        broken(6, "tunnel-refused", "peer")
+        broken(6, "tunnel-token", "peer")
     );
     let private = Bare::start(|config| config.allow_private = false)?;
     assert_eq!(

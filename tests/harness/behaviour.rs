@@ -148,7 +148,7 @@ behaviours! {
     /// Accepts TLS and answers 500 to everything.
     Answers500 = "answers-500", Refused(Reason::TunnelRefused);
     /// Serves enproxy well, lists CONNECT as well, and does not tell the token that it demands there.
-    KeepsItsToken = "keeps-its-token", Refused(Reason::TunnelRefused);
+    KeepsItsToken = "keeps-its-token", Refused(Reason::TunnelToken);
     /// Opens a tunnel from which nothing comes back.
     Swallows = "swallows", Refused(Reason::FirstByteTimeout);
     /// Opens a tunnel and ends it at once.

@@ -28,7 +28,7 @@ where
     // The only part of it that a stranger chose is the token.
     request
         .encode(&mut head)
-        .map_err(|error| Finding::new(Reason::TunnelRefused, error.to_string()))?;
+        .map_err(|error| Finding::new(Reason::TunnelToken, error.to_string()))?;
     wire.send(&head).await;
     match wire
         .head(connect::decode_reply)
@@ -40,10 +40,13 @@ where
             open::carry(wire, Some(preamble), job, account).await
         }
         // Such a server plays an ordinary web server to those who do not know the token; its page says nothing.
-        Reply::Refused { status: 400, .. } => Err(Finding::new(
-            Reason::TunnelRefused,
-            "it answered 400, as servers do to a missing or wrong CONNECT token",
-        )),
+        Reply::Refused { status: 400, .. } => {
+            let offered = if token.is_some() { "a" } else { "no" };
+            Err(Finding::new(
+                Reason::TunnelToken,
+                format!("it answered 400 to a CONNECT with {offered} token"),
+            ))
+        }
         Reply::Refused { status, body } => Err(Finding::new(Reason::TunnelRefused, wire.refusal(status, body).await)),
     }
 }

@@ -127,7 +127,10 @@ reasons! {
         "the proxy took the request and did not answer in time: the machine or its connection may be overloaded";
     /// The proxy refuses to open the tunnel.
     TunnelRefused = "tunnel-refused", "tunnel", Peer,
-        "the proxy refused to open the tunnel: check that it may reach the internet and that the CONNECT token is right";
+        "the proxy refused to open the tunnel: check that it may reach the internet, and see its log";
+    /// The proxy answers a CONNECT with 400, as those do that ask for a token.
+    TunnelToken = "tunnel-token", "tunnel", Peer,
+        "the proxy takes no CONNECT with the token that it was told, or with none: let the agent register the token that the proxy checks, or no connect where it serves none";
     /// The proxy's answer is not of the protocol.
     TunnelMalformed = "tunnel-malformed", "tunnel", Peer,
         "the proxy's answer is not the protocol that it registered: update it or register another protocol";

@@ -280,9 +280,7 @@ impl Lone {
     /// Who must act on a finding, and what to do about it.
     fn fault(&self, finding: Finding, arrived: Option<bool>) -> Fault {
         let path = self.aim.route().path;
-        // A missing or wrong token is told by 400, before any destination is looked for.
-        let token = finding.reason == Reason::TunnelRefused && finding.detail().starts_with("it answered 400");
-        let out_of_reach = arrived == Some(false) && !self.far.is_on_loopback() && !token;
+        let out_of_reach = arrived == Some(false) && !self.far.is_on_loopback();
         let advice = advice::of(finding.reason, path, out_of_reach);
         let blame = match finding.reason.blame() {
             // Between here and the edge the peer has no part: it is the edge's options that are to be looked at.

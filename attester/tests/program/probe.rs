@@ -96,7 +96,7 @@ fn each_way_to_fail_has_its_reason_phase_and_status() {
         (
             Script::Refuses(no_token),
             &[],
-            "tunnel-refused",
+            "tunnel-token",
             "tunnel",
             "peer",
             6,
@@ -106,7 +106,7 @@ fn each_way_to_fail_has_its_reason_phase_and_status() {
             // A token is asked for before any destination is looked for …
             Script::Refuses(no_token),
             &away,
-            "tunnel-refused",
+            "tunnel-token",
             "tunnel",
             "peer",
             6,

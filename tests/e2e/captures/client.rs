@@ -192,12 +192,14 @@ fn connect(capture: &Capture, conn: &Connection, down: &[u8], answers: &[&[u8]])
 
 fn refused(capture: &Capture, conn: &Connection, exchange: &expected::Exchange, answer: &[u8]) -> Play {
     let response = exchange.response.as_ref().unwrap();
-    let said = match (response.status, exchange.request.form) {
-        (400, Form::Connect) => "as servers do to a missing or wrong CONNECT token".into(),
-        _ => String::from_utf8_lossy(&answer[response.head..]),
+    let said = String::from_utf8_lossy(&answer[response.head..]);
+    let (reason, text) = match (response.status, exchange.request.form) {
+        (400, Form::Connect) => (
+            Reason::TunnelToken,
+            "it answered 400 to a CONNECT with a token".to_owned(),
+        ),
+        (status, _) => (Reason::TunnelRefused, format!("it answered {status}: {said}")),
     };
-    let separator = if said.starts_with("as servers") { "," } else { ":" };
-    let text = format!("it answered {}{separator} {said}", response.status);
     Play {
         name: format!("{}/{}, refused", capture.name, conn.name),
         // A GET that a CONNECT server refused is as good as a CONNECT.
@@ -213,7 +215,7 @@ fn refused(capture: &Capture, conn: &Connection, exchange: &expected::Exchange, 
             cuts: (0..=answer.len()).collect(),
         }],
         closes: conn.server_closed,
-        outcome: Outcome::Refused(Reason::TunnelRefused, text),
+        outcome: Outcome::Refused(reason, text),
     }
 }
 

@@ -141,11 +141,6 @@ async fn a_refusal_gives_its_status_and_text() {
         ),
         (
             Protocol::Connect,
-            "HTTP/1.1 400 Bad Request\r\nContent-Length: 6\r\n\r\n<html>".to_owned(),
-            "it answered 400, as servers do to a missing or wrong CONNECT token",
-        ),
-        (
-            Protocol::Connect,
             format!("HTTP/1.1 404 Not Found\r\n\r\n{long}"),
             &format!("it answered 404: {}", &long[..143]),
         ),
@@ -167,6 +162,32 @@ async fn a_refusal_gives_its_status_and_text() {
             "{protocol}"
         );
     }
+}
+
+/// Servers play an ordinary web server to whoever has no token: their page says nothing, so who was told what is said.
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_told_from_a_refused_tunnel() {
+    let page = "HTTP/1.1 400 Bad Request\r\nContent-Length: 6\r\n\r\n<html>";
+    for (protocol, expected, what) in [
+        (
+            Protocol::Connect,
+            Reason::TunnelToken,
+            "it answered 400 to a CONNECT with a token",
+        ),
+        // Of enproxy, which has none, it says what is wrong.
+        (Protocol::Enproxy, Reason::TunnelRefused, "it answered 400: <html>"),
+    ] {
+        let (exchange, _) = probe(&job(protocol, 9), |peer| answering(peer, vec![page.into()])).await;
+        assert_eq!((reason(&exchange), detail(&exchange)), (Some(expected), what));
+    }
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    let (mut wire, mut account) = (Wire::new(near), Account::new(Stopwatch::start(), 1));
+    let job = job(Protocol::Connect, 1);
+    let client = connect::carry(&mut wire, None, ID.to_owned(), &job, &mut account);
+    let (result, ()) = tokio::join!(client, say(&mut far, page));
+    let finding = result.unwrap_err();
+    assert_eq!(finding.reason, Reason::TunnelToken);
+    assert_eq!(finding.detail(), "it answered 400 to a CONNECT with no token");
 }
 
 #[tokio::test(start_paused = true)]

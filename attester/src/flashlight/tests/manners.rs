@@ -173,7 +173,7 @@ async fn a_token_that_cannot_be_sent_is_the_peers_fault() {
         &mut account,
     )
     .await;
-    assert_eq!(result.unwrap_err().reason, Reason::TunnelRefused);
+    assert_eq!(result.unwrap_err().reason, Reason::TunnelToken);
 }
 
 #[tokio::test(start_paused = true)]

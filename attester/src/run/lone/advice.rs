@@ -40,12 +40,17 @@ pub(super) const fn of(reason: Reason, path: Path, out_of_reach: bool) -> &'stat
             "nothing arrived at the origin: see whether the peer can reach it (firewall, NAT, private address); if it can, the \
             peer does not forward"
         }
+        (Reason::TunnelToken, Path::Direct) => {
+            "it takes no CONNECT with this token, or with none: name the one that the proxy checks with --token-file, or another \
+            --protocol if it serves no CONNECT"
+        }
         (_, Path::Direct) => reason.remedy(),
     }
 }
 
 /// Whether a request that did not arrive explains the reason as well as a peer that does not forward.
 pub(super) const fn may_be_the_origins(reason: Reason) -> bool {
+    // A token is asked for before any destination is looked for.
     matches!(
         reason,
         Reason::TunnelTimeout
@@ -79,7 +84,8 @@ mod tests {
             }
         }
         assert!(of(Reason::TunnelRefused, Path::Direct, true).contains("can reach it"));
-        assert!(of(Reason::TunnelRefused, Path::Direct, false).contains("CONNECT token"));
+        assert!(of(Reason::TunnelRefused, Path::Direct, false).contains("see its log"));
+        assert!(of(Reason::TunnelToken, Path::Direct, true).contains("--token-file"));
         assert!(of(Reason::TlsFailed, Path::Fronted, false).contains("--edge-ca"));
     }
 }
