@@ -62,7 +62,9 @@ pub struct Limits {
     pub connect: Duration,
     /// From there until the TLS handshake is finished.
     pub tls: Duration,
-    /// From the stopwatch's start to the last announced byte.
+    /// From the stopwatch's start to the last announced byte. A read on which the destination says nothing is answered by a real enproxy
+    /// server after 10.02 s, which the default does not wait for: an origin that is silent for so long has failed by then
+    /// ([`Reason::FirstByteTimeout`], [`Reason::CompleteTimeout`]), so an empty answer to a read is seen with a longer limit alone.
     pub total: Duration,
 }
 

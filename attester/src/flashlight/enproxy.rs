@@ -84,6 +84,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
                 _ if account.is_complete() => return self.see_end(&response, body, account).await,
                 Read::Broken(how) => return account.ended(how),
                 Read::Whole if response.eof => return account.ended("the proxy reported the end of the destination"),
+                // Real clients do not dial again either: they hold a bare connection, in which no transport looks at `Connection`, and
+                // make another one only when it would idle out within a second. Whoever hangs up on them so has cut their tunnel.
                 Read::Whole if !response.keep_alive => return account.ended("the proxy closed its connection"),
                 Read::Whole => {}
             }

@@ -17,7 +17,10 @@ use crate::model::Finding;
 ///
 /// After the last announced byte it waits for the end, for [`GRACE`] at most: the destination closes at once, and a peer
 /// that forwards this costs no time, while one that appends bytes is noticed. The 2014 server does not forward it, which
-/// is no failure: a client knows by the length that it has everything.
+/// is no failure: a client knows by the length that it has everything. With such a server each probe lasts that much longer, and
+/// nothing is lost by it: the phases were measured before, and the receipt, which the agent sends when it has seen the last byte itself,
+/// arrives meanwhile and is waited for from the wait's end on. To ask for it at once would end sooner and let such a server append what it
+/// likes.
 pub(super) async fn carry<S>(
     wire: &mut Wire<S>,
     mut preamble: Option<Preamble>,

@@ -135,6 +135,38 @@ async fn every_probe_has_an_id_of_its_own_and_shakes_hands_anew_unless_told_othe
     assert_ne!(fresh_id(&mut rng), fresh_id(&mut rng));
 }
 
+/// As any real client: `Connection: close` in the middle of a tunnel cuts it.
+#[tokio::test]
+async fn a_proxy_that_hangs_up_in_between_is_not_dialled_again() {
+    let (listener, address) = listener().await;
+    let key = PeerKey::ecdsa();
+    let target = Target {
+        address,
+        ..target(key.pin())
+    };
+    let (job, mut rng) = (job(Protocol::Enproxy, 9), StdRng::seed_from_u64(3));
+    let prober = Prober::new(None, Limits::default());
+    let client = prober.exchange(&target, &job, Stopwatch::start(), &mut rng);
+    let (exchange, ()) = tokio::join!(client, async {
+        let stream = listener.accept().await.unwrap().0;
+        let mut peer = key.acceptor().accept(stream).await.unwrap();
+        let (request, _) = request(&mut peer).await.unwrap();
+        say(&mut peer, ok_of(id_of(&request), "Connection: close\r\n", b"hello")).await;
+        let _ = peer.shutdown().await;
+    });
+    let finding = exchange.failure.unwrap();
+    assert_eq!(finding.reason, Reason::Truncated);
+    assert!(
+        finding.detail().ends_with("the proxy closed its connection"),
+        "{}",
+        finding.detail()
+    );
+    // Whoever had dialled again would be in the queue by now.
+    let again = std::pin::pin!(listener.accept());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(again.poll(&mut context).is_pending());
+}
+
 #[tokio::test]
 async fn connect_failures_are_told_apart() {
     let (_socket, nobody) = closed_port();
