@@ -72,6 +72,8 @@ pub enum Event {
     Named,
     /// A probe proved it.
     Proved(Box<Verified>),
+    /// A probe proved it whose handshake may have been a resumed one: that renews a lease that runs, and begins no admission.
+    Renewed(Box<Verified>),
     /// A probe failed and counts.
     Failed(Finding),
     /// A probe through the edge failed, by what no edge can do.
@@ -225,12 +227,14 @@ impl Life {
     #[must_use]
     pub fn after(mut self, event: Event, now: Timestamp, rules: &Rules) -> Self {
         // What failed is asked again: who serves half of what it lists must not be saved by the other half's turn.
-        if matches!(event, Event::Proved(_)) {
+        if matches!(event, Event::Proved(_) | Event::Renewed(_)) {
             self.turn += 1;
         }
         match event {
             Event::Named => self.named(rules),
             Event::Proved(proof) => self.proved(*proof, now, rules),
+            Event::Renewed(proof) if self.membership(now).is_some() => self.proved(*proof, now, rules),
+            Event::Renewed(_) => self.lapsed(now),
             Event::Failed(finding) => self.failed(finding, false, rules),
             Event::FailedBehindEdge(finding) => self.failed(finding, true, rules),
             Event::Inconclusive(finding) => {

@@ -214,6 +214,33 @@ fn goodbye_leaves_at_once_and_a_return_starts_again() {
     assert_eq!(kept.standing().name(), "verified", "a reconnect alone costs nothing");
 }
 
+/// Handshakes on the way to admission are whole ones, and a lease may end while a member's probe is under way.
+#[test]
+fn a_resumed_handshake_renews_a_lease_and_begins_no_admission() {
+    let rules = Rules::default();
+    let renewed = |life: Life, seconds| {
+        let proof = Box::new(proof(50, ADDRESS, Protocol::Enproxy, 1024, seconds));
+        life.after(Event::Renewed(proof), at(seconds, 0), &rules)
+    };
+    let member = verified();
+    let until = member.lease().unwrap();
+    let second = |time: proto::time::Timestamp| time.seconds().as_u64() - at(0, 0).seconds().as_u64();
+    let member = renewed(member, second(until) - 1);
+    assert!(member.lease().unwrap() > until);
+    let late = second(member.lease().unwrap()) + 1;
+    let lapsed = renewed(member, late);
+    assert_eq!(
+        (lapsed.standing().name(), lapsed.standing().streak().unwrap().length()),
+        ("suspended", 0)
+    );
+    assert_eq!(lapsed.last().map(|last| last.reason), Some(Reason::LeaseLapsed));
+    // Nor does one that comes after the lapse was noticed; a whole one does.
+    let lapsed = renewed(lapsed, late + 1);
+    assert_eq!(lapsed.standing().streak().unwrap().length(), 0);
+    let back = prove(lapsed, Protocol::Enproxy, 1024, late + 2);
+    assert_eq!(back.standing().streak().unwrap().length(), 1);
+}
+
 /// Or a goodbye between two failures would wash each of them off, and with them the longer waits of who was refused.
 #[test]
 fn a_goodbye_washes_nobody_clean() {

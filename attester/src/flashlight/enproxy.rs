@@ -25,7 +25,7 @@ use tokio::{
 use super::{
     End, Job, Target,
     account::Account,
-    wire::{GRACE, NoHead, Wire},
+    wire::{GRACE, NoHead, Wire, malformed},
 };
 use crate::model::{Finding, Reason};
 
@@ -103,7 +103,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
                     return account.ended(self.wire.refusal(status, ErrorBody::new(body)).await);
                 }
                 Err(NoHead::Closed(closed)) => return account.ended(closed),
-                Err(NoHead::Malformed(error)) => return Err(Finding::new(Reason::TunnelMalformed, error.to_string())),
+                Err(NoHead::Malformed(error)) => return Err(malformed(&error)),
             };
         }
     }
@@ -166,7 +166,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
             .encode_as(self.form, sending, Some(&self.host), body, &mut self.out)
             .map_err(|error| {
                 let reason = match error {
-                    EncodeError(Field::Host) if self.sticky => Reason::TunnelMalformed,
+                    EncodeError(Field::Host) if self.sticky => Reason::ProxyHost,
                     _ => Reason::AttesterFailed,
                 };
                 Finding::new(reason, error.to_string())
@@ -225,7 +225,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Tunnel<'a, S> {
                 Ok(())
             }
             Ok(_) | Err(NoHead::Closed(_)) => Ok(()),
-            Err(NoHead::Malformed(error)) => Err(Finding::new(Reason::TunnelMalformed, error.to_string())),
+            Err(NoHead::Malformed(error)) => Err(malformed(&error)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, time::Duration};
 
-use proto::tunnel::{ErrorBody, HeadError, MAX_HEAD};
+use proto::tunnel::{ErrorBody, HeadError, MAX_HEAD, enproxy::PROXY_HOST};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
@@ -46,9 +46,18 @@ impl NoHead {
     pub(super) fn opening(&self) -> Finding {
         match self {
             Self::Closed(closed) => Finding::new(Reason::TunnelClosed, closed.to_string()),
-            Self::Malformed(error) => Finding::new(Reason::TunnelMalformed, error.to_string()),
+            Self::Malformed(error) => malformed(error),
         }
     }
+}
+
+/// A head that is none. A peer's own name that nobody can send as a `Host` is no name of its.
+pub(super) fn malformed(error: &HeadError) -> Finding {
+    let reason = match error {
+        HeadError::Unreadable(PROXY_HOST) => Reason::ProxyHost,
+        _ => Reason::TunnelMalformed,
+    };
+    Finding::new(reason, error.to_string())
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {

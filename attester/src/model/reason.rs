@@ -119,7 +119,7 @@ reasons! {
     /// V0: another key than the registered one.
     PinMismatch = "pin-mismatch", "tls", Peer,
         "the TLS key is not the registered one: let the agent register again after the certificate's key changed";
-    /// A peer that is to be reached through an edge gives itself another name than its own.
+    /// A peer that is to be reached through an edge gives itself another name than its own; or any peer, what is no name.
     ProxyHost = "proxy-host", "tunnel", Peer,
         "the proxy calls itself by another name than its own, so that an edge would send its clients elsewhere: let it report the name that the attester gave it";
     /// The tunnel does not open in time.

@@ -49,6 +49,8 @@ pub(super) struct Probed {
     pub(super) at: Timestamp,
     pub(super) route: Route,
     pub(super) body: u64,
+    /// Whether its handshake was a full one in any case.
+    pub(super) fresh: bool,
     pub(super) phases: PhaseTimes,
     pub(super) evidence: Evidence,
     pub(super) receipt_arrived: Option<Timestamp>,
@@ -102,6 +104,7 @@ pub(super) async fn run(kit: &Kit, mut errand: Errand) -> Probed {
         at,
         route: errand.route,
         body: errand.body,
+        fresh: errand.fresh,
         phases: trial.watch.times().clone(),
         evidence: trial.evidence,
         receipt_arrived: trial.receipt_arrived,

@@ -35,7 +35,11 @@ impl Core {
         }
         let before = member.admitted && member.life.membership(now).is_some();
         let (outcome, finding) = outcome_of(&probed);
-        let ground = probed.result.as_ref().ok().map(|proof| Ground::of(probed.probe, proof));
+        let fresh = probed.fresh;
+        // As the life sees it: what renews a lease is worth nothing when that has ended meanwhile.
+        let counts = fresh || member.life.membership(now).is_some();
+        let proof = probed.result.as_ref().ok().filter(|_| counts);
+        let ground = proof.map(|proof| Ground::of(probed.probe, proof));
         let metrics = &self.kit.metrics;
         if let Some(reached) = probed.origin_well {
             metrics.control_probe(reached);
@@ -61,7 +65,8 @@ impl Core {
             ..
         } = probed;
         let event = match result {
-            Ok(proof) => Event::Proved(Box::new(proof)),
+            Ok(proof) if fresh => Event::Proved(Box::new(proof)),
+            Ok(proof) => Event::Renewed(Box::new(proof)),
             Err(finding) if outcome == Outcome::Failed => match route.path {
                 Path::Direct => Event::Failed(finding),
                 Path::Fronted => Event::FailedBehindEdge(finding),

@@ -387,7 +387,8 @@ const ID: &str = "X-Enproxy-Id";
 const DESTINATION: &str = "X-Enproxy-Dest-Addr";
 const OP: &str = "X-Enproxy-Op";
 const EOF: &str = "X-Enproxy-Eof";
-const PROXY_HOST: &str = "X-Enproxy-Proxy-Host";
+/// The peer's own name, on responses to writes: the host that later requests of the tunnel name.
+pub const PROXY_HOST: &str = "X-Enproxy-Proxy-Host";
 /// Up to this length a path cannot hold the path form, and servers look at the headers.
 const LONGEST_ROOT: usize = 5;
 /// Most characters of a stranger's value repeated in a refusal.

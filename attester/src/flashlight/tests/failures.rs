@@ -210,7 +210,6 @@ async fn what_is_not_the_protocol_is_malformed() {
         (Protocol::EnproxyPath, vec![ok("", b"hi"), bad_chunk]),
         (Protocol::Enproxy, vec![ok("", b"hi"), b"HTTP/3 200\r\n\r\n".to_vec()]),
         (Protocol::Enproxy, vec![[ok("", b"hi"), ok("", b"there")].concat()]),
-        (Protocol::Enproxy, vec![ok("X-Enproxy-Proxy-Host: no host\r\n", b"hi")]),
         (Protocol::Enproxy, vec![ok("", b"123456789"), b"junk".to_vec()]),
     ] {
         let first = String::from_utf8_lossy(&script[0][..script[0].len().min(60)]).into_owned();
@@ -221,6 +220,30 @@ async fn what_is_not_the_protocol_is_malformed() {
             "{protocol} {first:?}: {:?}",
             exchange.failure
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_none_is_told_as_the_names_fault() {
+    let long = "a".repeat(300);
+    for (name, what) in [
+        // It can be read, and not be sent.
+        ("no host", "the host is empty, too long, or has characters"),
+        ("h\u{f6}st", "X-Enproxy-Proxy-Host is unreadable"),
+        (&long, "X-Enproxy-Proxy-Host is unreadable or too long"),
+    ] {
+        let named = ok(&format!("X-Enproxy-Proxy-Host: {name}\r\n"), b"hi");
+        for script in [vec![named.clone()], vec![ok("", b"hi"), named.clone()]] {
+            let late = script.len() > 1;
+            let (exchange, _) = probe(&job(Protocol::Enproxy, 9), |peer| answering(peer, script)).await;
+            // Of later answers a client looks at no name, as long as the head can be read.
+            if late && name == "no host" {
+                assert_ne!(reason(&exchange), Some(Reason::ProxyHost));
+            } else {
+                assert_eq!(reason(&exchange), Some(Reason::ProxyHost), "{:?}", exchange.failure);
+                assert!(detail(&exchange).contains(what), "{}", detail(&exchange));
+            }
+        }
     }
 }
 
