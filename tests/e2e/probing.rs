@@ -1,7 +1,7 @@
 //! `attester probe`, the real program, against real give mode servers: with an agent and without, by each route, over an origin of
 //! its own and over a running attester's.
 
-use std::{fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use anyhow::{Context, ensure};
 use attester::{decide::VERIFIED, flashlight::Sni};
@@ -265,6 +265,41 @@ async fn a_running_attesters_origin_answers_and_its_trouble_is_not_the_peers() -
     cluster.origin_gate().context("a gate")?.close().await;
     assert_eq!(operator.broken(&[&address])?, broken(3, "control-failed", "attester"));
     operator.carried(&[&address, "--origin"])?;
+    Ok(())
+}
+
+/// A rotation's addresses are of several peers: which of them was probed is told, and what the others are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_addresses_the_first_is_probed_and_the_others_are_told() -> anyhow::Result<()> {
+    harness::logs();
+    let cluster = Cluster::start(Options::quick()).await?;
+    let peers = [
+        Peer::start(&cluster, 1, Behaviour::Enproxy).await?,
+        Peer::start(&cluster, 2, Behaviour::Enproxy).await?,
+    ];
+    cluster.wait_rotation_of(&[&peers[0], &peers[1]]).await?;
+    let operator = Operator::new()?;
+    let nameserver = cluster.addresses().dns.to_string();
+    let rotation = format!("{}:{}", cluster.options().rotation(), cluster.port());
+    let by_name = [rotation.as_str(), "--via", &nameserver, "--origin"];
+    let told = operator.carried(&by_name)?;
+    let both: BTreeSet<String> = peers.iter().map(|peer| peer.address().to_string()).collect();
+    let addresses: Vec<String> = serde_json::from_value(told["addresses"].clone())?;
+    assert_eq!(addresses.iter().cloned().collect::<BTreeSet<_>>(), both, "{told}");
+    assert_eq!(told["address"], json!(addresses[0]), "{told}");
+    // The order is drawn anew for each answer.
+    let ran = operator.probe(&by_name)?;
+    let said = |first: &str| {
+        ran.out
+            .contains(&format!("dialled     {first}, the first of 2 addresses"))
+    };
+    assert!(both.iter().any(|address| said(address)), "{}", ran.out);
+    assert!(both.iter().all(|address| ran.out.contains(address)), "{}", ran.out);
+    // Where there is one, nothing needs to be chosen.
+    let own = format!("{}:{}", peers[0].id().own_name("peers.test"), cluster.port());
+    let ran = operator.probe(&[&own, "--via", &nameserver, "--origin"])?;
+    assert!(ran.code == 0 && !ran.out.contains("dialled "), "{}", ran.out);
+    assert_eq!(operator.carried(&[&addresses[1], "--origin"])?["addresses"], json!([]));
     Ok(())
 }
 

@@ -60,8 +60,12 @@ impl Probe {
         let clock = Clock::steady();
         let config = self.origin.config()?;
         let aim = self.aim.read(&mut rng)?;
-        let (far, origin) = self.origin.open(config.as_ref(), &aim, &clock, &mut rng).await?;
-        let mut lone = Lone::new(aim, far, self.prober(config.as_ref()), clock, rng);
+        let (prober, limits) = self.prober(config.as_ref());
+        let opening = self
+            .origin
+            .open(config.as_ref(), &aim, limits.total, (&clock, &mut rng));
+        let (far, origin) = opening.await?;
+        let mut lone = Lone::new(aim, far, (prober, limits), clock, rng);
         if self.resume {
             lone = lone.resuming();
         }
@@ -182,7 +186,7 @@ Exit codes:
      that the peer may be unable to reach
 Of several probes the worst decides: 6, then 3, then 7.
 
-With --json, an object a probe: kind (\"probe\"), peer, address (dialled), path, protocol, body, outcome \
+With --json, an object a probe: kind (\"probe\"), peer, address (dialled), addresses (all of its name; empty without one), path, protocol, body, outcome \
 (\"carried\", \"failed\", \"inconclusive\"), reason, phase, blame (\"peer\", \"attester\", \"unknown\"), \
 remedy, detail; phases_us, when each phase ended in microseconds from the start, and ended_us; pin (of the \
 TLS key that was seen), pin_compared, proxy_host, sent, received (bytes), goodput (bytes a second), \

@@ -3,7 +3,7 @@
 //! It is the service's own client and the service's own check of what the origin says (V2, V4). What is missing is the third
 //! witness: it shows that a peer carries traffic, not who watched it, and nobody is admitted for it.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use proto::{
     claims::{Path, Phase, Protocol, Statement},
@@ -126,8 +126,8 @@ impl Lone {
             Ok(question) => question,
             Err(error) => return self.not_dialled(&watch, Finding::new(Reason::AttesterFailed, error.to_string())),
         };
-        let target = match timeout(self.limits.total, self.target()).await {
-            Ok(Ok(target)) => target,
+        let (target, addresses) = match timeout(self.limits.total, self.target()).await {
+            Ok(Ok(found)) => found,
             Ok(Err(finding)) => return self.not_dialled(&watch, finding),
             Err(_) => {
                 let late = format!("no answer within {:?}", self.limits.total);
@@ -145,6 +145,7 @@ impl Lone {
             self.expected = self.expected.or(exchange.pin);
         }
         let mut shown = self.shown(&question, &exchange, ended);
+        shown.addresses = addresses;
         let weighed = match failure {
             Some(finding) => Err(explained(finding, shown.arrived != Some(false), &exchange)),
             None => self.weigh(&question, &exchange, &shown),
@@ -168,8 +169,10 @@ impl Lone {
         shown
     }
 
-    /// Whom to dial.
-    async fn target(&self) -> Result<Target, Finding> {
+    /// Whom to dial, and the addresses of its name, if it was found by that. They may be of several peers, as those of a rotation are, so
+    /// no other is tried when the first does not answer: it would be told of another peer than of the one that failed.
+    async fn target(&self) -> Result<(Target, Vec<SocketAddr>), Finding> {
+        let mut addresses = Vec::new();
         let (address, end) = match &self.aim.front {
             Some(front) => {
                 let address = front.address(self.prober.source()).await;
@@ -177,11 +180,15 @@ impl Lone {
                 (address.map_err(elsewhere)?, End::Edge(front.edge.clone()))
             }
             None => {
-                let address = self.aim.whom.address(self.aim.via.as_ref()).await?;
-                (address, self.expected.map_or(End::AnyKey, End::Pinned))
+                let (first, rest) = self.aim.whom.addresses(self.aim.via.as_ref()).await?;
+                if self.aim.whom.name().is_some() {
+                    addresses.push(first);
+                    addresses.extend(rest);
+                }
+                (first, self.expected.map_or(End::AnyKey, End::Pinned))
             }
         };
-        Ok(Target {
+        let target = Target {
             address,
             end,
             connect_token: self.aim.token.clone(),
@@ -189,7 +196,8 @@ impl Lone {
             sending: self.aim.sending,
             // Whoever wants sessions resumed says so, and the first has none to resume.
             fresh: false,
-        })
+        };
+        Ok((target, addresses))
     }
 
     /// What is to be told in any case.
@@ -199,6 +207,7 @@ impl Lone {
         Shown {
             ended,
             address: Some(exchange.address),
+            addresses: Vec::new(),
             pin: exchange.pin,
             proxy_host: exchange.proxy_host.clone(),
             sent: exchange.sent,
@@ -262,18 +271,8 @@ impl Lone {
 
     fn not_dialled(&self, watch: &Stopwatch, finding: Finding) -> Shown {
         Shown {
-            phases: PhaseTimes::default(),
-            ended: watch.elapsed(),
-            address: None,
-            pin: None,
-            proxy_host: None,
-            sent: 0,
-            received: 0,
-            arrived: None,
-            source: None,
-            from_itself: None,
-            goodput: None,
             fault: Some(self.fault(finding, None)),
+            ..Shown::nothing(watch.elapsed())
         }
     }
 

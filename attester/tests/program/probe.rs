@@ -54,7 +54,7 @@ fn programs_read_every_key() {
     assert_eq!(
         told,
         json!({
-            "kind": "probe", "peer": peer, "address": peer, "path": "direct", "protocol": "connect", "body": 65536,
+            "kind": "probe", "peer": peer, "address": peer, "addresses": [], "path": "direct", "protocol": "connect", "body": 65536,
             "outcome": "carried", "reason": null, "phase": null, "blame": null, "remedy": null, "detail": "",
             "phases_us": null, "ended_us": null, "pin": pin, "pin_compared": true, "proxy_host": null, "sent": null,
             "received": 66560, "goodput": null, "arrived": true, "source": null, "source_is_peer": true, "origin": null,

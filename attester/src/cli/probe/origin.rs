@@ -1,7 +1,7 @@
 //! The far end of a probe: as it is typed, and opened.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -47,31 +47,35 @@ impl OriginArguments {
         self.config.as_deref().or_else(here)
     }
 
-    /// Opens it; an origin of this process is still to be run.
+    /// Opens it; an origin of this process is still to be run. A look-up of the peer's name, for an origin that it can reach, takes so
+    /// long at most.
     pub(super) async fn open(
         &self,
         config: Option<&Config>,
         aim: &Aim,
-        clock: &Clock,
-        rng: &mut StdRng,
+        within: Duration,
+        (clock, rng): (&Clock, &mut StdRng),
     ) -> Result<(FarEnd, Option<Origin>), Failure> {
         if let Some(config) = config {
             let far = FarEnd::configured(config, clock).map_err(failure)?;
             return Ok((far, None));
         }
         let listen = self.origin.flatten();
-        // Whom to be reachable for. A peer behind an edge is somewhere; a name that has no address is told by the probe.
-        let peer = match aim.front {
-            Some(_) => None,
-            None => match timeout(WITHIN, aim.whom.address(aim.via.as_ref())).await {
-                Ok(Ok(address)) => Some(address.ip()),
-                Ok(Err(_)) | Err(_) => None,
-            },
-        };
+        let peer = reachable_for(aim, within.min(WITHIN)).await;
         let opened = FarEnd::open(listen, self.destination.clone(), peer, clock, rng).await;
         let (far, origin) = opened.map_err(failure)?;
         Ok((far, Some(origin)))
     }
+}
+
+/// Whom to be reachable for. A peer behind an edge is somewhere; a name that has no address is told by the probe.
+async fn reachable_for(aim: &Aim, within: Duration) -> Option<IpAddr> {
+    let looking = match aim.front {
+        Some(_) => return None,
+        None => timeout(within, aim.whom.addresses(aim.via.as_ref())),
+    };
+    let (address, _) = looking.await.ok()?.ok()?;
+    Some(address.ip())
 }
 
 fn failure(error: FarEndError) -> Failure {
@@ -90,3 +94,37 @@ fn failure(error: FarEndError) -> Failure {
 /// Where every command looks for a configuration.
 const HERE: &str = "attester.toml";
 const WITHIN: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proto::claims::Protocol;
+    use rand::SeedableRng;
+    use tokio::{net::UdpSocket, time::Instant};
+
+    use super::*;
+    use crate::{flashlight::Sending, resolve::Resolver};
+
+    /// Whoever gives a probe little time does not wait longer for what comes before it.
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_nobody_answers_takes_no_longer_than_a_probe_may() {
+        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let server = silent.local_addr().unwrap();
+        let rng = StdRng::seed_from_u64(1);
+        let aim = Aim {
+            whom: "peer.example".parse().unwrap(),
+            via: Some(Resolver::new(server, None, WITHIN * 2, rng)),
+            front: None,
+            pin: None,
+            token: None,
+            host: None,
+            protocol: Protocol::Enproxy,
+            sending: Sending::Buffered,
+            body: 1024,
+        };
+        let soon = Duration::from_millis(100);
+        let began = Instant::now();
+        assert_eq!(reachable_for(&aim, soon).await, None);
+        assert_eq!(began.elapsed(), soon);
+    }
+}

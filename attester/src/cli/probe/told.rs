@@ -51,6 +51,7 @@ pub(super) fn result(lone: &Lone, shown: &Shown) -> String {
 /// What else was seen.
 pub(super) fn seen(lone: &Lone, shown: &Shown) -> String {
     let mut fields = Vec::new();
+    fields.extend(dialled(shown));
     fields.extend(key(lone, shown));
     fields.extend(shown.proxy_host.clone().map(|name| ("calls itself", name)));
     fields.extend(source(lone, shown));
@@ -107,6 +108,21 @@ fn sentence(lone: &Lone, shown: &Shown) -> String {
     format!("{}: {what}", show::toned(outcome))
 }
 
+/// Which of several addresses it was, where nobody has chosen.
+fn dialled(shown: &Shown) -> Option<(&'static str, String)> {
+    let (first, others) = shown.addresses.split_first().filter(|(_, others)| !others.is_empty())?;
+    let mut named: Vec<String> = others.iter().take(NAMED).map(ToString::to_string).collect();
+    if others.len() > NAMED {
+        named.push("…".to_owned());
+    }
+    let told = format!(
+        "{first}, the first of {} addresses; name one instead of the name to probe it: {}",
+        shown.addresses.len(),
+        named.join(", ")
+    );
+    Some(("dialled", told))
+}
+
 fn key(lone: &Lone, shown: &Shown) -> Option<(&'static str, String)> {
     let pin = shown.pin?;
     let told = match (&lone.aim().front, lone.aim().pin) {
@@ -153,6 +169,7 @@ pub(super) fn object(lone: &Lone, shown: &Shown) -> Value {
         "kind": "probe",
         "peer": aim.whom.to_string(),
         "address": shown.address,
+        "addresses": shown.addresses,
         "path": aim.route().path,
         "protocol": aim.protocol,
         "body": aim.body,
@@ -192,4 +209,6 @@ pub(super) fn micros(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// How many other addresses are named to people; programs get all of them.
+const NAMED: usize = 8;
 const NO_AGENT: &str = "none was asked: this shows that the peer carries traffic, not who watched it";

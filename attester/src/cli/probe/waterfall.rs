@@ -121,21 +121,12 @@ mod tests {
         }
         Shown {
             phases,
-            ended: Duration::from_millis(100),
-            address: None,
-            pin: None,
-            proxy_host: None,
-            sent: 0,
-            received: 0,
-            arrived: None,
-            source: None,
-            from_itself: None,
-            goodput: None,
             fault: fault.map(|reason| Fault {
                 finding: Finding::from(reason),
                 blame: Blame::Peer,
                 advice: "",
             }),
+            ..Shown::nothing(Duration::from_millis(100))
         }
     }
 

@@ -15,6 +15,9 @@ pub struct Shown {
     pub ended: Duration,
     /// Where it was dialled.
     pub address: Option<SocketAddr>,
+    /// What its name has for addresses, of which the first is dialled: all of them, or none where it was named by its address or is
+    /// behind an edge.
+    pub addresses: Vec<SocketAddr>,
     /// The pin of the TLS key that was seen, the peer's or its edge's.
     pub pin: Option<Pin>,
     /// The name that the peer gave itself.
@@ -47,6 +50,25 @@ pub struct Fault {
 }
 
 impl Shown {
+    /// Nothing, so far.
+    pub fn nothing(ended: Duration) -> Self {
+        Self {
+            phases: PhaseTimes::default(),
+            ended,
+            address: None,
+            addresses: Vec::new(),
+            pin: None,
+            proxy_host: None,
+            sent: 0,
+            received: 0,
+            arrived: None,
+            source: None,
+            from_itself: None,
+            goodput: None,
+            fault: None,
+        }
+    }
+
     /// Whether traffic was carried, wherever it left from.
     pub fn goes_through(&self) -> bool {
         let fault = self.fault.as_ref();

@@ -41,33 +41,31 @@ impl Whom {
         }
     }
 
-    /// Where it is now: by `via`, the name server of its zone, or by the system's resolver. IPv4 addresses come first from a
-    /// name server, and the system's choice from the system.
+    /// Where it is now: by `via`, the name server of its zone, or by the system's resolver; the first of its addresses, and the others. IPv4
+    /// addresses come first from a name server, and in the system's order from the system.
     ///
     /// # Errors
     /// [`Reason::ResolveFailed`].
-    pub async fn address(&self, via: Option<&Resolver>) -> Result<SocketAddr, Finding> {
+    pub async fn addresses(&self, via: Option<&Resolver>) -> Result<(SocketAddr, Vec<SocketAddr>), Finding> {
         let failed = |detail: String| Finding::new(Reason::ResolveFailed, detail);
         let name = match &self.host {
-            Host::Ip(ip) => return Ok((*ip, self.port).into()),
+            Host::Ip(ip) => return Ok(((*ip, self.port).into(), Vec::new())),
             Host::Name(name) => name,
         };
-        let found = match via {
+        let found: Vec<SocketAddr> = match via {
             Some(resolver) => {
-                let found = resolver
-                    .addresses(name)
-                    .await
-                    .map_err(|error| failed(error.to_string()))?;
-                found.into_iter().map(|ip| SocketAddr::new(ip, self.port)).next()
+                let found = resolver.addresses(name).await;
+                let found = found.map_err(|error| failed(error.to_string()))?;
+                found.into_iter().map(|ip| SocketAddr::new(ip, self.port)).collect()
             }
             None => {
-                let mut found = lookup_host((name.as_str(), self.port))
-                    .await
-                    .map_err(|error| failed(format!("{name}: {error}")))?;
-                found.next()
+                let found = lookup_host((name.as_str(), self.port)).await;
+                found.map_err(|error| failed(format!("{name}: {error}")))?.collect()
             }
         };
-        found.ok_or_else(|| failed(format!("{name} has no address")))
+        let mut found = found.into_iter();
+        let first = found.next().ok_or_else(|| failed(format!("{name} has no address")))?;
+        Ok((first, found.filter(|address| *address != first).collect()))
     }
 }
 
