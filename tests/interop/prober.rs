@@ -72,7 +72,7 @@ async fn through_the_real_http_proxy() {
     way.waits_until_sent(3).await;
     for stranger in [Some("guess"), None] {
         way.token = stranger;
-        way.fails_where(&[(Bad::Ends, Reason::TunnelRefused, "wrong CONNECT token")])
+        way.fails_where(&[(Bad::Ends, Reason::TunnelToken, "it answered 400")])
             .await;
     }
 }
