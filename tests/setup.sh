@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the checks need beyond a Rust toolchain and a C compiler, from package registries alone.
 #
-#   tests/setup.sh foreign   what the ignored tests run: the programs of the Go modules in tests/interop/go, curl, dig, nginx, zsh, fish,
-#                            Python with the packages of tests/interop/python/requirements.txt; the default
+#   tests/setup.sh foreign   what the ignored tests run: the programs of the Go modules in tests/interop/go, the C library for Go and the
+#                            peers around it in peer-agent/capi/go, curl, dig, nginx, openssl, pkg-config, valgrind, zsh, fish, Python
+#                            with the packages of tests/interop/python/requirements.txt; the default
 #   tests/setup.sh deny      cargo-deny
 #   tests/setup.sh fuzz      cargo-fuzz
 #
@@ -32,6 +33,9 @@ setup_foreign() {
     ensure curl curl
     ensure dig dnsutils
     ensure nginx nginx
+    ensure openssl openssl
+    ensure pkg-config pkg-config
+    ensure valgrind valgrind
     ensure zsh zsh
     ensure fish fish
     say "$(go version), $(curl --version | sed -n '1s/ (.*//p')"
@@ -44,8 +48,19 @@ setup_foreign() {
         go build -trimpath -buildvcs=false -mod=readonly -o "$bin/" ./cmd/...
         cd "$OLDPWD"
     done
+    setup_bundled "$bin"
     setup_python "$bin"
     say "there are: $(ls "$bin" | paste -sd ' ')"
+}
+
+# The static library that Go programs link, and peers with the agent inside. $1: the folder for foreign programs.
+setup_bundled() {
+    say "building the C library for Go, and the peers of $BUNDLED/cmd into $1"
+    "$BUNDLED/build.sh"
+    cd "$BUNDLED/cmd"
+    go mod download || fail "the modules that $BUNDLED/cmd/go.sum names could not be downloaded (see above)"
+    go build -trimpath -buildvcs=false -mod=readonly -o "$1/" ./...
+    cd "$OLDPWD"
 }
 
 # A virtual environment with the packages of the Python tests; made anew when they change. $1: the folder for foreign programs.
@@ -124,6 +139,7 @@ fail() {
 
 # One for each set of versions that go together.
 GO_MODULES=(tests/interop/go tests/interop/go/http-proxy)
+BUNDLED=peer-agent/capi/go
 CARGO_DENY=0.20.2
 CARGO_FUZZ=0.13.2
 

@@ -19,6 +19,7 @@ use crate::{
     usage,
 };
 
+pub(crate) mod bundled;
 mod destinations;
 mod programs;
 

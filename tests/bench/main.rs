@@ -9,6 +9,7 @@
 
 mod admission;
 mod bare;
+mod capi;
 mod child;
 mod claims;
 mod foreign;
@@ -64,6 +65,8 @@ enum Bench {
     Claims,
     /// The tap in the byte path, armed and not, beside a plain copy
     Tap,
+    /// The flow calls of the C interface, in nanoseconds, beside the same in Rust
+    Capi,
     /// One verification's latency, processor time and bytes, beside a bare handshake with a GET
     Verification,
     /// Verifications a second on one core, beside the bare loop
@@ -72,6 +75,8 @@ enum Bench {
     Admission,
     /// Probes through a real Go server beside peerscanner's check (needs tests/setup.sh foreign)
     Foreign,
+    /// A Go peer with the agent beside the same without (needs tests/setup.sh foreign)
+    Bundled,
     /// Memory of 10,000 sessions after three reconnect churns beside bare tonic streams, and their idle processor time
     Sessions,
 }
@@ -127,10 +132,12 @@ impl Bench {
         match self {
             Self::Claims => claims::measure(scale),
             Self::Tap => tap::measure(scale),
+            Self::Capi => capi::measure(scale),
             Self::Verification => verification::measure(scale),
             Self::Throughput => throughput::measure(scale),
             Self::Admission => admission::measure(scale),
             Self::Foreign => foreign::measure(scale),
+            Self::Bundled => foreign::bundled::measure(scale),
             Self::Sessions => sessions::measure(scale, sessions),
         }
     }

@@ -33,6 +33,7 @@ struct Reference {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Unit {
     PerSecond,
+    Nanos,
     Micros,
     Seconds,
     Bytes,
@@ -142,6 +143,8 @@ impl Unit {
         match self {
             Self::PerSecond if figure >= 10_000.0 => format!("{:.1} k/s", figure / 1e3),
             Self::PerSecond => format!("{figure:.0} /s"),
+            Self::Nanos if figure >= 10_000.0 => format!("{:.1} µs", figure / 1e3),
+            Self::Nanos => format!("{figure:.1} ns"),
             Self::Micros if figure >= 10_000.0 => format!("{:.1} ms", figure / 1e3),
             Self::Micros => format!("{figure:.0} µs"),
             Self::Seconds => format!("{figure:.2} s"),

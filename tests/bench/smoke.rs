@@ -11,10 +11,11 @@ use std::{
 use serde_json::Value;
 
 #[test]
-fn claims_and_tap() {
-    let rows = rows(&["claims", "tap"]);
+fn claims_tap_and_capi() {
+    let rows = rows(&["claims", "tap", "capi"]);
     // Ten kinds of claims are signed and verified, then evidence is; the tap is tried twice, by time and by processor time.
-    assert_eq!(rows, BTreeMap::from([("claims".to_owned(), 21), ("tap".to_owned(), 8)]));
+    let expected = [("claims".to_owned(), 21), ("tap".to_owned(), 8), ("capi".to_owned(), 4)];
+    assert_eq!(rows, BTreeMap::from(expected));
 }
 
 #[test]
@@ -36,6 +37,13 @@ fn sessions_and_admission() {
 #[ignore = "needs the Go programs that tests/setup.sh foreign builds"]
 fn foreign() {
     assert_eq!(rows(&["foreign"]), BTreeMap::from([("foreign".to_owned(), 6)]));
+}
+
+/// A Go peer's throughput and processor time, with the agent and without.
+#[test]
+#[ignore = "needs the Go programs that tests/setup.sh foreign builds"]
+fn bundled() {
+    assert_eq!(rows(&["bundled"]), BTreeMap::from([("bundled".to_owned(), 2)]));
 }
 
 /// How many figures each bench told, all of them sane.

@@ -21,7 +21,7 @@ use crate::{
 };
 
 mod ends;
-mod session;
+pub(crate) mod session;
 
 use ends::Ends;
 use session::Session;
@@ -196,4 +196,4 @@ const LENGTH: u64 = 16 << 20;
 /// As the give mode server copies: one TLS record at a time.
 const BUFFER: usize = 16 << 10;
 /// Nobody looks it up.
-const DESTINATION: &str = "origin.bench.test:80";
+pub(crate) const DESTINATION: &str = "origin.bench.test:80";

@@ -6,6 +6,8 @@
 mod agent;
 mod arguments;
 mod board;
+#[doc(hidden)]
+pub mod called;
 mod config;
 mod error;
 mod flow;

@@ -83,9 +83,14 @@ impl Destinations {
 
     /// So many probes of a liveness body each.
     pub(super) fn probes(&self, count: usize) -> anyhow::Result<Probes> {
+        self.probes_of(count, LIVENESS)
+    }
+
+    /// So many probes of bodies of this length.
+    pub(super) fn probes_of(&self, count: usize, body: u64) -> anyhow::Result<Probes> {
         let mut rng = StdRng::from_rng(&mut rand::rng());
         let subject = SigningKey::from_seed(&[9; 32]).public().thumbprint();
-        let down = proto::probe::ORIGIN_HEAD as u64 + LIVENESS;
+        let down = proto::probe::ORIGIN_HEAD as u64 + body;
         let (mut jobs, mut nonces) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let probe = self

@@ -11,7 +11,10 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use proto::ids::Pin;
+use proto::{
+    ids::Pin,
+    key::{PublicKey, SigningKey},
+};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -33,20 +36,35 @@ impl Server {
 
     /// On one core, or wherever there is room.
     pub(super) fn start(core: Option<usize>) -> anyhow::Result<Self> {
-        let identity = tempfile::tempdir()?;
-        let (cert, key) = (identity.path().join("tls.crt"), identity.path().join("tls.key"));
-        // RSA-2048, made by the package that real peers make theirs with: an ECDSA key's handshakes would cost the server less.
-        fs::write(&cert, KEYMAN_CERTIFICATE)?;
-        fs::write(&key, KEYMAN_KEY)?;
+        let identity = identity()?;
         let mut command = Command::new(built("enproxy-server")?);
         command
             .args(["-addr", "127.0.0.1:0", "-host", Self::NAME, "-tls-cert"])
-            .arg(cert)
+            .arg(identity.path().join("tls.crt"))
             .arg("-tls-key")
-            .arg(key)
-            // It ends when its input does.
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+            .arg(identity.path().join("tls.key"));
+        Self::run(core, identity, command)
+    }
+
+    /// The peer around the same package with the agent inside; `attester` has its address and its root key, and the peer's own.
+    pub(super) fn bundled(
+        core: Option<usize>,
+        attester: Option<(SocketAddr, PublicKey, SigningKey)>,
+    ) -> anyhow::Result<Self> {
+        let identity = identity()?;
+        let mut command = Command::new(built("givepeer")?);
+        command.args(["-listen", "127.0.0.1:0", "-state"]).arg(identity.path());
+        if let Some((address, root, key)) = attester {
+            key.write_new(&identity.path().join("peer.key"))?;
+            command.args(["-attester", &address.to_string(), "-root", &root.to_string()]);
+        }
+        Self::run(core, identity, command)
+    }
+
+    fn run(core: Option<usize>, identity: TempDir, mut command: Command) -> anyhow::Result<Self> {
+        let program = command.get_program().display().to_string();
+        // Some end when their input does.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = pinned(core, move || command.spawn())??;
         let mut output = BufReader::new(child.stdout.take().context("its output is a pipe")?);
         let (told, first) = mpsc::channel();
@@ -54,6 +72,8 @@ impl Server {
             let mut line = String::new();
             // Nobody waits any more when it is too late.
             let _ = told.send(output.read_line(&mut line).map(|_| line));
+            // What it says later must have somewhere to go.
+            let _ = std::io::copy(&mut output, &mut std::io::sink());
         });
         let mut server = Self {
             address: ([0, 0, 0, 0], 0).into(),
@@ -61,11 +81,11 @@ impl Server {
             child,
             _identity: identity,
         };
-        let line = first.recv_timeout(PATIENCE).context("enproxy-server says nothing")??;
+        let line = first
+            .recv_timeout(PATIENCE)
+            .with_context(|| format!("{program} says nothing"))??;
         let address = line.strip_prefix("listening ").map(str::trim);
-        server.address = address
-            .with_context(|| format!("enproxy-server said {line:?}"))?
-            .parse()?;
+        server.address = address.with_context(|| format!("{program} said {line:?}"))?.parse()?;
         Ok(server)
     }
 
@@ -81,6 +101,14 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A folder with RSA-2048, made by the package that real peers make theirs with: an ECDSA key's handshakes would cost a server less.
+fn identity() -> anyhow::Result<TempDir> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("tls.crt"), KEYMAN_CERTIFICATE)?;
+    fs::write(folder.path().join("tls.key"), KEYMAN_KEY)?;
+    Ok(folder)
 }
 
 /// Checks of a server as peerscanner made them, by the client of the Go package enproxy.

@@ -13,7 +13,7 @@ use proto::{
     checked::{Signed, sign},
     claims::{FlowEnd, Receipt},
     ids::{Destination, Digest, Pin},
-    key::SigningKey,
+    key::{PublicKey, SigningKey},
     time::Clock,
 };
 use rand::{SeedableRng, rngs::StdRng};
@@ -21,15 +21,15 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::DESTINATION;
 use crate::mint::{Mint, Probe};
 
-pub(super) struct Session {
+pub(crate) struct Session<A = Agent> {
     mint: Mint,
     key: SigningKey,
-    agent: Agent,
+    agent: A,
     handle: SessionHandle,
     destination: Destination,
     clock: Clock,
@@ -37,24 +37,54 @@ pub(super) struct Session {
     /// Kept so that neither side believes the other gone.
     _events: mpsc::Receiver<SessionEvent>,
     _keys: watch::Sender<Arc<SessionKeys>>,
-    stop: CancellationToken,
+    /// Ends the server.
+    stop: DropGuard,
 }
 
 /// An announcement that the agent has acknowledged.
-pub(super) struct Armed {
+pub(crate) struct Armed {
     probe: Probe,
     ticket: Ticket,
 }
 
 impl Armed {
     /// What its flow opens with.
-    pub(super) fn request(&self) -> &[u8] {
+    pub(crate) fn request(&self) -> &[u8] {
         &self.probe.request
     }
 }
 
 impl Session {
     pub(super) async fn start() -> anyhow::Result<Self> {
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 443));
+        let start = |attester: SocketAddr, root, key| {
+            let config = AgentConfig::new(
+                vec![attester.into()],
+                root,
+                Identity::Key(key),
+                at,
+                Pin::from_bytes([0; 32]),
+            );
+            Ok(Agent::start(config, rand::rng())?)
+        };
+        Self::with(start).await
+    }
+
+    pub(super) fn tap(&self) -> Tap {
+        self.agent.tap()
+    }
+
+    pub(super) async fn stop(self) {
+        self.agent.stop().await;
+        drop(self.stop);
+    }
+}
+
+impl<A> Session<A> {
+    /// With an agent that `start` starts: for the attester at this address with this root key, with this key of its own.
+    pub(crate) async fn with(
+        start: impl FnOnce(SocketAddr, PublicKey, SigningKey) -> anyhow::Result<A>,
+    ) -> anyhow::Result<Self> {
         let (clock, mut rng) = (Clock::system(), StdRng::from_rng(&mut rand::rng()));
         let (mint, key) = (Mint::new(&mut rng), SigningKey::generate(&mut rng));
         let keys = SessionKeys {
@@ -72,15 +102,9 @@ impl Session {
         let server_rng = StdRng::from_rng(&mut rng);
         let (server, mut events) = SessionServer::bind(&config, seen_keys, clock.clone(), server_rng).await?;
         let stop = CancellationToken::new();
-        let config = AgentConfig::new(
-            vec![server.addr().into()],
-            mint.root.public(),
-            Identity::Key(key.clone()),
-            SocketAddr::from((Ipv4Addr::LOCALHOST, 443)),
-            Pin::from_bytes([0; 32]),
-        );
+        let address = server.addr();
         tokio::spawn(server.run(stop.clone()));
-        let agent = Agent::start(config, &mut rng)?;
+        let agent = start(address, mint.root.public(), key.clone())?;
         let handle = timeout(PATIENCE, registered(&mut events))
             .await
             .context("the agent does not register")??;
@@ -94,16 +118,16 @@ impl Session {
             rng,
             _events: events,
             _keys: keys,
-            stop,
+            stop: stop.drop_guard(),
         })
     }
 
-    pub(super) fn tap(&self) -> Tap {
-        self.agent.tap()
+    pub(crate) const fn agent(&self) -> &A {
+        &self.agent
     }
 
     /// Announces a flow that brings `down` bytes, and waits until the tap is armed.
-    pub(super) async fn arm(&mut self, down: u64) -> anyhow::Result<Armed> {
+    pub(crate) async fn arm(&mut self, down: u64) -> anyhow::Result<Armed> {
         let (me, now) = (self.key.public().thumbprint(), self.clock.now());
         let probe = self.mint.probe(me, &self.destination, down, now, &mut self.rng)?;
         let told = |finding: attester::model::Finding| anyhow::anyhow!("{finding}");
@@ -116,7 +140,7 @@ impl Session {
     }
 
     /// Waits for the receipt: it must say that exactly these bytes went through.
-    pub(super) async fn check(&self, armed: Armed, down: Digest) -> anyhow::Result<()> {
+    pub(crate) async fn check(&self, armed: Armed, down: Digest) -> anyhow::Result<()> {
         let told = |finding: attester::model::Finding| anyhow::anyhow!("{finding}");
         let (receipt, _) = armed.ticket.receipt(Instant::now() + PATIENCE).await.map_err(told)?;
         let receipt = Signed::<Receipt>::parse(&receipt)?
@@ -128,11 +152,6 @@ impl Session {
             "the receipt says {receipt:?}"
         );
         Ok(())
-    }
-
-    pub(super) async fn stop(self) {
-        self.agent.stop().await;
-        self.stop.cancel();
     }
 }
 

@@ -1,0 +1,86 @@
+//! What a host pays at its connections: the flow calls of the C interface, beside the same calls in Rust, which the interface only looks
+//! after.
+
+use peer_agent::Tap;
+use peer_agent_c::{PeerAgentStatus, called::Agent};
+use proto::ids::Digest;
+use tokio::{runtime::Runtime, time::Instant};
+
+use crate::{
+    Scale,
+    report::{Row, Unit},
+    samples::Samples,
+    tap::{DESTINATION, session::Session},
+};
+
+pub(crate) fn measure(scale: Scale) -> anyhow::Result<Vec<Row>> {
+    let (rounds, calls) = (scale.pick(15, 2), scale.pick(200_000, 100));
+    let (runtime, folder) = (Runtime::new()?, tempfile::tempdir()?);
+    let identity = folder.path().join("peer.key");
+    let mut session = runtime.block_on(Session::with(|attester, root, key| {
+        key.write_new(&identity)?;
+        Agent::start(&attester.to_string(), &root.to_string(), &identity, "127.0.0.1:443").map_err(anyhow::Error::msg)
+    }))?;
+    eprintln!("bench: capi: {rounds} rounds of {calls} calls each");
+
+    let tap = Tap::disconnected();
+    let (mut idle, mut armed, mut plain) = (Samples::default(), Samples::default(), Samples::default());
+    let (mut question, mut pieces, mut hashes) = (Samples::default(), Samples::default(), Samples::default());
+    for _ in 0..rounds {
+        plain.push(each(calls, || tap.flow(OTHER).is_none()));
+        idle.push(each(calls, || session.agent().open(OTHER).is_none()));
+        question.push(each(calls, || !session.agent().is_armed(OTHER)));
+        let probes = calls / 1000 + 1;
+        let announced = runtime.block_on(session.arm(PIECE as u64 * u64::from(probes)))?;
+        armed.push(each(calls, || session.agent().open(OTHER).is_none()));
+
+        // The announced flow itself, to its end.
+        let flow = session.agent().open(DESTINATION);
+        let flow = flow.ok_or_else(|| anyhow::anyhow!("the agent is not armed"))?;
+        let piece = vec![b'.'; PIECE];
+        anyhow::ensure!(
+            flow.up(announced.request()) == PeerAgentStatus::Ok,
+            "its request is not the announced one"
+        );
+        pieces.push(each(probes, || {
+            matches!(flow.down(&piece), PeerAgentStatus::Ok | PeerAgentStatus::FlowOver)
+        }));
+        hashes.push(each(probes, || Digest::of(&piece) != Digest::of(&[])));
+        drop(flow);
+        let whole = Digest::of(&piece.repeat(probes as usize));
+        runtime.block_on(session.check(announced, whole))?;
+    }
+    let row = |what: &str, figures, beside: Option<(&str, &Samples)>| match beside {
+        Some(beside) => Row::beside("capi", what, Unit::Nanos, figures, beside),
+        None => Row::alone("capi", what, Unit::Nanos, figures),
+    };
+    let rust = Some(("Tap::flow", &plain));
+    Ok([
+        row("peer_agent_flow_open, nothing announced", &idle, rust),
+        row("peer_agent_flow_open, a probe announced elsewhere", &armed, rust),
+        row("peer_agent_is_armed, nothing announced", &question, None),
+        row(
+            "peer_agent_flow_down of 16 KiB, watched",
+            &pieces,
+            Some(("SHA-256 of them", &hashes)),
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect())
+}
+
+/// Nanoseconds of one call.
+fn each(calls: u32, mut call: impl FnMut() -> bool) -> f64 {
+    let (start, mut fine) = (Instant::now(), true);
+    for _ in 0..calls {
+        fine &= std::hint::black_box(call());
+    }
+    let nanos = start.elapsed().as_secs_f64() * 1e9 / f64::from(calls);
+    // A call that went wrong is none.
+    if fine { nanos } else { f64::NAN }
+}
+
+const OTHER: &str = "www.example.org:443";
+/// What a host reads at a time.
+const PIECE: usize = 16 << 10;
