@@ -6,6 +6,7 @@ require (
 	github.com/getlantern/enproxy v0.0.0-20180913191734-002212d417a4
 	github.com/getlantern/golog v0.0.0-20190830074920-4ef2e798c2d7
 	github.com/getlantern/idletiming v0.0.0-20201229174729-33d04d220c4e
+	github.com/pborman/uuid v1.2.1
 )
 
 require (
@@ -19,5 +20,4 @@ require (
 	github.com/go-stack/stack v1.8.0 // indirect
 	github.com/google/uuid v1.0.0 // indirect
 	github.com/oxtoacart/bpool v0.0.0-20190530202638-03653db5a59c // indirect
-	github.com/pborman/uuid v1.2.1 // indirect
 )

@@ -8,6 +8,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
@@ -57,6 +58,7 @@ func TestGet(t *testing.T) {
 	defer site.Close()
 	plain := server(t, "-host", "peer.test")
 	secured := server(t, "-host", "peer.test", "-tls-cert", cert, "-tls-key", key)
+	old := server(t, "-host", "peer.test", "-as-2014")
 	for _, length := range []int{0, 36, 300000} {
 		for _, flags := range [][]string{
 			{"-proxy", plain},
@@ -65,6 +67,9 @@ func TestGet(t *testing.T) {
 			{"-proxy", secured, "-tls", "-headers", "-repeat", "3"},
 			{"-proxy", secured, "-tls", "-repeat", "3", "-parallel", "2"},
 			{"-proxy", secured, "-tls", "-headers", "-buffer", "-host", "other.test"},
+			{"-proxy", secured, "-tls", "-as-2014-08", "-repeat", "3"},
+			{"-proxy", old, "-as-2014-08"},
+			{"-proxy", old, "-headers"},
 		} {
 			results, err := get(t, append(flags, "-url", fmt.Sprintf("%s/%d", site.URL, length))...)
 			times := 1
@@ -100,7 +105,7 @@ func TestPost(t *testing.T) {
 		t.Fatal(err)
 	}
 	digest := sha256.Sum256(pattern(300000))
-	for _, buffer := range []string{"-buffer=false", "-buffer"} {
+	for _, buffer := range []string{"-buffer=false", "-buffer", "-as-2014-08"} {
 		results, err := get(t, "-proxy", proxy, "-url", site.URL, "-post", file, buffer)
 		if err != nil || len(results) != 1 || results[0].SHA256 != hex.EncodeToString(digest[:]) {
 			t.Errorf("%s: %v: %+v", buffer, err, results)
@@ -125,7 +130,7 @@ func TestGetSaysWhatWentWrong(t *testing.T) {
 	}))
 	defer site.Close()
 	defer close(over)
-	proxy := server(t)
+	proxy, old := server(t), server(t, "-as-2014")
 	for _, c := range []struct {
 		url, proxy     string
 		status, length int
@@ -137,8 +142,12 @@ func TestGetSaysWhatWentWrong(t *testing.T) {
 		{site.URL + "/hung", proxy, 0, 0, "no complete answer within 1s"},
 		{"http://" + closed(t), proxy, 0, 0, "Unable to get outoing connection"},
 		{site.URL, closed(t), 0, 0, "refused"},
+		{"http://" + closed(t), old, 0, 0, "Bad response status: 502 Bad Gateway: "},
 	} {
 		flags := []string{"-proxy", c.proxy, "-url", c.url}
+		if c.proxy == old {
+			flags = append(flags, "-as-2014-08")
+		}
 		if strings.HasSuffix(c.url, "/hung") {
 			flags = append(flags, "-timeout", "1s")
 		}
@@ -236,6 +245,66 @@ func TestChained2014AnswersByteForByte(t *testing.T) {
 	}
 }
 
+// What the servers of 2014 answered: tests/captures/tls-2014-server-statuses.txt.
+func TestServersOf2014AnswerByteForByte(t *testing.T) {
+	site := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer site.Close()
+	proxy := server(t, "-host", "peer.test", "-as-2014")
+	address, nowhere := strings.TrimPrefix(site.URL, "http://"), closed(t)
+	form := func(id, addr, op string) string {
+		return "X-Enproxy-Id: " + id + "\r\nX-Enproxy-Dest-Addr: " + addr + "\r\nX-Enproxy-Op: " + op + "\r\n"
+	}
+	path := "POST /c/" + address + "/write/"
+	const refused = "HTTP/1.1 502 Bad Gateway|Date: |Content-Length: 0||"
+	for _, c := range []struct{ line, fields, want string }{
+		{"POST /", "", refused},
+		{"POST /", form("a", "", "write"), refused},
+		{"HEAD /", "", "HTTP/1.1 200 OK|Date: ||"},
+		{"POST /", form("b", nowhere, "write"), refused},
+		// A failed id is remembered, and has no connection.
+		{"POST /", form("b", nowhere, "write"), ""},
+		{"POST /", form("d", address, "other"), refused},
+		{path, "", refused},
+		{path, form("e", address, "write"), "HTTP/1.1 200 OK|X-Enproxy-Id: e|X-Enproxy-Proxy-Host: peer.test|Date: |Content-Length: 0||"},
+	} {
+		conn, err := net.Dial("tcp", proxy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: peer\r\nContent-Length: 1\r\n%s\r\n.", c.line, c.fields)
+		// The head, or nothing.
+		got := ""
+		for lines := bufio.NewScanner(conn); !strings.HasSuffix(got, "||") && lines.Scan(); {
+			line := lines.Text()
+			if strings.HasPrefix(line, "Date: ") {
+				line = "Date: "
+			}
+			got += line + "|"
+		}
+		if got != c.want {
+			t.Errorf("%v: %q", c, got)
+		}
+	}
+}
+
+func TestTLS12(t *testing.T) {
+	site := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer site.Close()
+	proxy := server(t, "-tls12", "-tls-cert", keyman+".pem", "-tls-key", keyman+".key.pem")
+	conn, err := tls.Dial("tcp", proxy, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if state := conn.ConnectionState(); state.Version != tls.VersionTLS12 || state.CipherSuite != tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 {
+		t.Errorf("%#x %s", state.Version, tls.CipherSuiteName(state.CipherSuite))
+	}
+	if results, err := get(t, "-proxy", proxy, "-tls", "-url", site.URL); err != nil {
+		t.Errorf("%v: %+v", err, results)
+	}
+}
+
 func TestPeerscannerCheck(t *testing.T) {
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != "HEAD" {
@@ -300,7 +369,7 @@ func TestServersRefuseWhatCannotWork(t *testing.T) {
 	cert, _ := identity(t)
 	for _, name := range servers {
 		for _, flags := range [][]string{
-			{"-tls-cert", cert}, {"-tls-cert", cert, "-tls-key", cert}, {"-addr", "192.0.2.1:0"}, {"more"},
+			{"-tls-cert", cert}, {"-tls-cert", cert, "-tls-key", cert}, {"-tls12"}, {"-addr", "192.0.2.1:0"}, {"more"},
 		} {
 			out, err := exec.Command(program(name), flags...).CombinedOutput()
 			if err == nil || !strings.HasPrefix(string(out), name+": ") {
@@ -309,6 +378,9 @@ func TestServersRefuseWhatCannotWork(t *testing.T) {
 		}
 	}
 }
+
+// An RSA key and a certificate over it, made by getlantern/keyman.
+const keyman = "../../../attester/src/flashlight/testdata/keyman-rsa"
 
 var servers = []string{"enproxy-server", "chained2014-server"}
 

@@ -10,7 +10,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"crypto/tls"
 	"encoding/pem"
 	"errors"
 	"flag"
@@ -20,7 +19,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"time"
 
 	"interop/internal/fetch"
 )
@@ -67,7 +65,7 @@ func (o options) open() func() fetch.Result {
 
 // A tunnel to a destination.
 func (o options) connect(addr string) (net.Conn, error) {
-	conn, err := o.dial()
+	conn, err := fetch.Dial(o.proxy, o.known())
 	if err != nil {
 		return nil, err
 	}
@@ -102,23 +100,15 @@ func (o options) ask(conn net.Conn, addr string) error {
 	return nil
 }
 
-func (o options) dial() (net.Conn, error) {
-	conn, err := net.DialTimeout("tcp", o.proxy, dialTimeout)
-	if err != nil || o.leaf == nil {
-		return conn, err
+// What a certificate has to be, if anything is known of it.
+func (o options) known() func([]byte) error {
+	if o.leaf == nil {
+		return nil
 	}
-	// No ServerName, so no SNI.
-	secured := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
-	err = secured.Handshake()
-	if err == nil && !bytes.Equal(secured.ConnectionState().PeerCertificates[0].Raw, o.leaf) {
-		err = errors.New("the server shows another certificate than the known one")
+	return func(certificate []byte) error {
+		if !bytes.Equal(certificate, o.leaf) {
+			return errors.New("the server shows another certificate than the known one")
+		}
+		return nil
 	}
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return secured, nil
 }
-
-// As in flashlight.
-const dialTimeout = 20 * time.Second

@@ -1,12 +1,11 @@
 // Command enproxy-get fetches a URL with the client of getlantern/enproxy: each request opens a tunnel of its own through the
-// proxy and is an ordinary GET, or POST, inside.
+// proxy and is an ordinary GET, or POST, inside. With -as-2014-08 the client is a stand-in (internal/early).
 //
 // It prints one JSON object a request on standard output, and exits with 0 only when each of them brought a complete answer
 // with a 2xx status.
 package main
 
 import (
-	"crypto/tls"
 	"flag"
 	"fmt"
 	"io"
@@ -14,11 +13,11 @@ import (
 	"net/http"
 	"os"
 	"sync"
-	"time"
 
 	"github.com/getlantern/enproxy"
 	"github.com/getlantern/golog"
 
+	"interop/internal/early"
 	"interop/internal/fetch"
 	"interop/internal/headers"
 )
@@ -30,6 +29,7 @@ func main() {
 	flag.StringVar(&o.host, "host", "", "the `name` to ask for until the proxy names itself; its address by default")
 	flag.BoolVar(&o.buffer, "buffer", false, "send whole bodies of known length instead of streaming chunks")
 	flag.BoolVar(&o.headers, "headers", false, "name tunnel and destination in headers, as in 2014, instead of in the path")
+	flag.BoolVar(&o.early, "as-2014-08", false, "do as the client of August 2014, which named tunnel and destination in headers and buffered")
 	o.Flags()
 	flag.Parse()
 	if o.proxy == "" || !o.Valid() || flag.NArg() > 0 {
@@ -44,8 +44,8 @@ func main() {
 
 type options struct {
 	fetch.What
-	proxy, host          string
-	tls, buffer, headers bool
+	proxy, host                 string
+	tls, buffer, headers, early bool
 }
 
 // What fetches, through tunnels of its own.
@@ -62,7 +62,12 @@ func (o options) open() func() fetch.Result {
 			named = response.Header.Get(enproxy.X_ENPROXY_PROXY_HOST)
 		},
 	}
-	client := o.Client(func(addr string) (net.Conn, error) { return enproxy.Dial(addr, config) })
+	client := o.Client(func(addr string) (net.Conn, error) {
+		if o.early {
+			return early.Dial(addr, config)
+		}
+		return enproxy.Dial(addr, config)
+	})
 	return func() fetch.Result {
 		r := o.InTime(client)
 		mutex.Lock()
@@ -73,17 +78,10 @@ func (o options) open() func() fetch.Result {
 }
 
 func (o options) dial(string) (net.Conn, error) {
-	conn, err := net.DialTimeout("tcp", o.proxy, dialTimeout)
-	if err != nil || !o.tls {
-		return conn, err
+	if !o.tls {
+		return fetch.Dial(o.proxy, nil)
 	}
-	// No ServerName, so no SNI: flashlight sends none.
-	secured := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
-	if err := secured.Handshake(); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return secured, nil
+	return fetch.Dial(o.proxy, func([]byte) error { return nil })
 }
 
 // A request of the client to the proxy. path is "<id>/<destination>/<operation>"; host is what the proxy called itself, or
@@ -95,11 +93,8 @@ func (o options) request(host, path, method string, body io.Reader) (*http.Reque
 	if host == "" {
 		host = o.proxy
 	}
-	if !o.headers {
+	if !o.headers && !o.early {
 		return http.NewRequest(method, "http://"+host+"/"+path+"/", body)
 	}
 	return headers.Request(host, path, method, body)
 }
-
-// As in flashlight.
-const dialTimeout = 20 * time.Second

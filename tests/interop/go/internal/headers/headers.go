@@ -22,6 +22,8 @@ func Request(host, path, method string, body io.Reader) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	// As the Go of then named itself.
+	request.Header.Set("User-Agent", "Go 1.1 package http")
 	request.Header.Set(enproxy.X_ENPROXY_ID, parts[0])
 	request.Header.Set(enproxy.X_ENPROXY_DEST_ADDR, parts[1])
 	request.Header.Set(enproxy.X_ENPROXY_OP, parts[2])
