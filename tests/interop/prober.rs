@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use attester::{
-    flashlight::{Exchange, Job, Limits, Prober, Stopwatch, Target},
+    flashlight::{Exchange, Job, Limits, Prober, Sending, Stopwatch, Target},
     model::Reason,
 };
 use proto::{claims::Protocol, ids::Digest};
@@ -52,6 +52,40 @@ async fn through_the_real_enproxy_server() {
     }
 }
 
+/// A stand-in for their differences, around the real one of today (`go/README.md`).
+#[tokio::test]
+#[ignore = "needs the Go programs of tests/setup.sh"]
+async fn through_an_enproxy_server_like_those_of_2014() {
+    let server = Server::enproxy_with(&["-as-2014"]).await;
+    let mut way = Way::through(&server, Protocol::Enproxy);
+    way.proves(Some(Server::HOST)).await;
+    way.fails_where(&[
+        (Bad::Ends, Reason::FirstByteClosed, "the proxy reported the end"),
+        (Bad::EndsHalfway, Reason::Truncated, "the proxy reported the end"),
+        (Bad::Resets, Reason::FirstByteClosed, "the proxy reported the end"),
+        // They told the reason to their log alone.
+        (Bad::Refuses, Reason::TunnelRefused, "502"),
+        (Bad::Unresolvable, Reason::TunnelRefused, "502"),
+    ])
+    .await;
+    way.carries().await;
+    way.waits_until_sent(4).await;
+    // They did not know of paths.
+    Way::through(&server, Protocol::EnproxyPath)
+        .fails_where(&[(Bad::Ends, Reason::TunnelRefused, "502")])
+        .await;
+}
+
+/// As flashlight's server did by default: TLS 1.2, suites of 2014, the last of them that is still spoken, and an RSA key.
+#[tokio::test]
+#[ignore = "needs the Go programs of tests/setup.sh"]
+async fn through_the_real_server_by_tls_of_2014() {
+    let server = Server::enproxy_with(&["-tls12"]).await;
+    let mut way = Way::through(&server, Protocol::Enproxy);
+    way.proves(Some(Server::HOST)).await;
+    way.carries().await;
+}
+
 #[tokio::test]
 #[ignore = "needs the Go programs of tests/setup.sh"]
 async fn through_the_real_http_proxy() {
@@ -64,8 +98,9 @@ async fn through_the_real_http_proxy() {
         (Bad::Ends, Reason::FirstByteClosed, ""),
         (Bad::EndsHalfway, Reason::Truncated, ""),
         (Bad::Resets, Reason::FirstByteClosed, ""),
-        (Bad::Refuses, Reason::TunnelRefused, "502"),
-        (Bad::Unresolvable, Reason::TunnelRefused, "502"),
+        (Bad::Refuses, Reason::TunnelRefused, "502: dial tcp 127.0.0.1:"),
+        (Bad::Refuses, Reason::TunnelRefused, ": connection refused"),
+        (Bad::Unresolvable, Reason::TunnelRefused, "502: dial tcp: lookup xxx"),
     ])
     .await;
     way.carries().await;
@@ -92,8 +127,30 @@ async fn http_proxy_keeps_a_destinations_end_to_itself_for_35_seconds() {
 async fn http_proxy_tells_that_a_destination_is_forbidden_and_more_that_is_no_text() {
     let server = Server::http_proxy(&["-block-local"]).await;
     Way::through(&server, Protocol::Connect)
-        .fails_where(&[(Bad::Ends, Reason::TunnelRefused, "403")])
+        .fails_where(&[(Bad::Ends, Reason::TunnelRefused, "403: ")])
         .await;
+}
+
+/// It asks itself after half of its idle time whether a tunnel still lives. One that was silent until then does.
+#[tokio::test]
+#[ignore = "needs the Go programs of tests/setup.sh"]
+async fn http_proxy_keeps_a_tunnel_that_is_silent_for_a_while() {
+    let server = Server::http_proxy(&["-idle", "6s"]).await;
+    let (site, expected) = (Site::silent().await, answer(&pattern(300_000), true));
+    let mut way = Way::through(&server, Protocol::Connect);
+    let job = way.job(site.address, get(300_000), &expected);
+    let gap = async {
+        site.asked(1).await;
+        // It takes half of that time to notice another destination's end.
+        Way::through(&server, Protocol::Connect)
+            .fails_where(&[(Bad::Ends, Reason::FirstByteClosed, "")])
+            .await;
+        site.release();
+    };
+    let prober = way.prober();
+    let (exchange, ()) = tokio::join!(way.exchange(&prober, server.address, &job), gap);
+    assert_eq!(exchange.failure, None);
+    assert_eq!(exchange.received_digest, Digest::of(&expected));
 }
 
 /// A stand-in: the real one is not to be had (`go/README.md`).
@@ -137,6 +194,7 @@ struct Way<'a> {
     server: &'a Server,
     protocol: Protocol,
     token: Option<&'a str>,
+    sending: Sending,
     limits: Limits,
     // A server may remember the ids of all ways.
     rng: StdRng,
@@ -148,6 +206,7 @@ impl<'a> Way<'a> {
             server,
             protocol,
             token: None,
+            sending: Sending::Buffered,
             // With time for a server that answers a read after 10 s.
             limits: Limits {
                 total: Duration::from_secs(40),
@@ -187,7 +246,11 @@ impl<'a> Way<'a> {
         }
         let posted = pattern(200_000);
         let job = self.job(site.address, post(&posted), &answer(&posted, true));
-        self.brings(&job, &posted).await;
+        for sending in [Sending::Buffered, Sending::Streamed] {
+            self.sending = sending;
+            self.brings(&job, &posted).await;
+        }
+        self.sending = Sending::Buffered;
     }
 
     async fn brings(&mut self, job: &Job, body: &[u8]) {
@@ -254,6 +317,7 @@ impl<'a> Way<'a> {
         let target = Target {
             connect_token: self.token.map(str::to_owned),
             host: Some("peer-a.zone.test".to_owned()),
+            sending: self.sending,
             ..Target::pinned(address, self.server.pin)
         };
         within(prober.exchange(&target, job, Stopwatch::start(), &mut self.rng)).await

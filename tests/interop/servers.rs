@@ -8,7 +8,6 @@ use std::{
 };
 
 use proto::ids::Pin;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
@@ -29,7 +28,12 @@ impl Server {
 
     /// The server of the Go package enproxy.
     pub(crate) async fn enproxy() -> Self {
-        Self::start("enproxy-server", identity(), &["-host", Self::HOST]).await
+        Self::enproxy_with(&[]).await
+    }
+
+    /// The same, with these flags.
+    pub(crate) async fn enproxy_with(flags: &[&str]) -> Self {
+        Self::start("enproxy-server", identity(), &[&["-host", Self::HOST], flags].concat()).await
     }
 
     /// The server of the Go package http-proxy. The Go package keyman makes its key and its certificate, as a real peer's.
@@ -85,17 +89,13 @@ impl Drop for Running {
     }
 }
 
-/// A TLS key and a certificate over it, as `tls.key` and `tls.crt` in a folder: CA:TRUE and without a name to check, as
-/// flashlight makes them.
+/// A peer's TLS key and certificate, as `tls.key` and `tls.crt` in a folder: RSA, as the Go package keyman made them for flashlight.
 fn identity() -> TempDir {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign];
-    params.distinguished_name.push(DnType::CommonName, "127.0.0.1");
-    let certificate = params.self_signed(&key).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("tls.crt"), certificate.pem()).unwrap();
-    fs::write(folder.path().join("tls.key"), key.serialize_pem()).unwrap();
+    fs::write(folder.path().join("tls.crt"), KEYMAN_CERTIFICATE).unwrap();
+    fs::write(folder.path().join("tls.key"), KEYMAN_KEY).unwrap();
     folder
 }
+
+const KEYMAN_CERTIFICATE: &[u8] = include_bytes!("../../attester/src/flashlight/testdata/keyman-rsa.pem");
+const KEYMAN_KEY: &[u8] = include_bytes!("../../attester/src/flashlight/testdata/keyman-rsa.key.pem");

@@ -1,6 +1,6 @@
 //! `attester probe`, typed at foreign peers, which have never heard of an agent.
 
-use std::process::Command;
+use std::{fs, path::Path, process::Command};
 
 use harness::programs::Program;
 use tokio::task::spawn_blocking;
@@ -11,7 +11,15 @@ use crate::{programs::run, servers::Server, within};
 #[ignore = "needs the Go programs of tests/setup.sh"]
 async fn real_servers_are_probed_from_the_command_line() {
     let program = spawn_blocking(|| Program::Attester.path()).await.unwrap().unwrap();
-    let (enproxy, http_proxy) = (Server::enproxy().await, Server::http_proxy(&[]).await);
+    let (enproxy, of_2014) = tokio::join!(Server::enproxy(), Server::enproxy_with(&["-as-2014", "-tls12"]));
+    let (http_proxy, chained) = tokio::join!(Server::http_proxy(&["-token", "sekrit"]), Server::chained2014(&[]));
+    let folder = tempfile::tempdir().unwrap();
+    let [right, wrong] = ["sekrit", "guess"].map(|token| {
+        let path = folder.path().join(token);
+        fs::write(&path, format!("{token}\n")).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    let connect = ["--protocol", "connect"];
     for (server, more, named) in [
         (&enproxy, &[][..], Some(Server::HOST)),
         (&enproxy, &["--streamed"], Some(Server::HOST)),
@@ -20,20 +28,41 @@ async fn real_servers_are_probed_from_the_command_line() {
             &["--protocol", "enproxy-path", "--body", "262144"],
             Some(Server::HOST),
         ),
-        (&http_proxy, &["--protocol", "connect"], None),
+        (&of_2014, &[], Some(Server::HOST)),
+        (&http_proxy, &[&connect[..], &["--token-file", &right]].concat(), None),
+        (&chained, &connect, None),
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(&program);
-        command.current_dir(folder.path());
-        command
-            .args(["probe", &server.address.to_string(), "--json"])
-            .args(["--pin", &server.pin.to_string()])
-            .args(more);
-        let output = within(run(command)).await;
-        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert!(output.status.success(), "{told}");
+        let (status, told) = probe(&program, server, more).await;
+        assert_eq!(status, Some(0), "{told}");
         let seen = [&told["outcome"], &told["proxy_host"]].map(serde_json::Value::as_str);
         assert_eq!(seen, [Some("carried"), named], "{told}");
         assert_eq!(told["source_is_peer"], true, "{told}");
     }
+    // The peer's owner must act.
+    for more in [&[][..], &["--token-file", &wrong]] {
+        let (status, told) = probe(&program, &http_proxy, &[&connect[..], more].concat()).await;
+        assert_eq!(
+            (status, told["reason"].as_str()),
+            (Some(6), Some("tunnel-refused")),
+            "{told}"
+        );
+        assert!(told["detail"].to_string().contains("wrong CONNECT token"), "{told}");
+    }
+}
+
+/// Probes a server. Returns the exit status and what was told.
+async fn probe(program: &Path, server: &Server, more: &[&str]) -> (Option<i32>, serde_json::Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program);
+    command.current_dir(folder.path());
+    command
+        .args(["probe", &server.address.to_string(), "--json"])
+        .args(["--pin", &server.pin.to_string()])
+        .args(more);
+    let output = within(run(command)).await;
+    let told = serde_json::from_slice(&output.stdout);
+    (
+        output.status.code(),
+        told.unwrap_or_else(|error| panic!("{error}: {output:?}")),
+    )
 }

@@ -1,13 +1,15 @@
 //! A client like the chained dialer through our server. A stand-in: the real one is not to be had (`go/README.md`).
 
-use std::path::Path;
+use std::{io, path::Path, time::Duration};
+
+use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use super::{Peer, RIGHT, assert_whole, file, guarded_by_token};
 use crate::{
     clients::{Kept, connect_get},
     nobody,
     site::{Manner, Site},
-    unresolvable,
+    unresolvable, within,
 };
 
 #[tokio::test]
@@ -59,6 +61,30 @@ async fn a_chained_dialer_uses_its_tunnel_again() {
         client.again();
     }
     assert_whole(&client.next().await, 36);
+}
+
+#[tokio::test]
+#[ignore = "needs the Go programs of tests/setup.sh"]
+async fn a_chained_dialer_keeps_its_tunnel_while_nothing_happens_in_it() {
+    // Only the idle time is longer than the silence.
+    let peer = Peer::start(|config| {
+        guarded_by_token(config);
+        let limits = &mut config.limits;
+        limits.handshake = Duration::from_secs(1);
+        (limits.head, limits.keep_alive, limits.stall) = (limits.handshake, limits.handshake, limits.handshake);
+    });
+    let site = Site::start().await;
+    let mut client = Kept::connect(peer.address, &peer.certificate(), &site.url(36), &["-token", RIGHT]);
+    assert_whole(&client.next().await, 36);
+    // That long it takes until a connection on which nothing comes is closed.
+    let mut silent = TcpStream::connect(peer.address).await.unwrap();
+    assert_eq!(
+        within(silent.read_u8()).await.unwrap_err().kind(),
+        io::ErrorKind::UnexpectedEof
+    );
+    client.again();
+    assert_whole(&client.next().await, 36);
+    site.asked(2).await;
 }
 
 #[tokio::test]
