@@ -1,9 +1,16 @@
-//! A relay in front of a proxy that tells how far its clients have come, from outside of their TLS.
+//! A relay in front of a proxy that tells how far its clients have come, and can keep answers from them, from outside of their TLS.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, tcp},
     sync::watch,
 };
@@ -14,6 +21,7 @@ use crate::within;
 pub(crate) struct Front {
     pub(crate) address: SocketAddr,
     seen: watch::Receiver<Seen>,
+    silent: watch::Sender<bool>,
 }
 
 /// What clients have done, all of them together.
@@ -32,6 +40,7 @@ impl Front {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (told, seen) = watch::channel(Seen::default());
+        let (silent, held) = watch::channel(false);
         tokio::spawn(async move {
             let told = Arc::new(told);
             for number in 0.. {
@@ -40,7 +49,7 @@ impl Front {
                 };
                 told.send_modify(|seen| seen.connections += 1);
                 let told = Arc::clone(&told);
-                tokio::spawn(relay(client, proxy, move || {
+                tokio::spawn(relay(client, proxy, held.clone(), move || {
                     told.send_modify(|seen| {
                         seen.records += 1;
                         seen.first += usize::from(number == 0);
@@ -48,7 +57,12 @@ impl Front {
                 }));
             }
         });
-        Self { address, seen }
+        Self { address, seen, silent }
+    }
+
+    /// Keeps answers back while this is on. Handshakes go on.
+    pub(crate) fn silence(&self, on: bool) {
+        self.silent.send_replace(on);
     }
 
     /// How far clients have come by now.
@@ -62,16 +76,47 @@ impl Front {
     }
 }
 
-async fn relay(mut client: TcpStream, proxy: SocketAddr, sent: impl Fn()) -> io::Result<()> {
+async fn relay(
+    mut client: TcpStream,
+    proxy: SocketAddr,
+    held: watch::Receiver<bool>,
+    sent: impl Fn(),
+) -> io::Result<()> {
     let mut server = TcpStream::connect(proxy).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
+    let own = AtomicUsize::new(0);
+    let sent = || {
+        own.fetch_add(1, Ordering::Relaxed);
+        sent();
+    };
     // Neither party shuts down one direction only; the first end is the end.
     tokio::select! {
         ended = records(&mut from_client, &mut to_server, sent) => ended,
-        ended = copy(&mut from_server, &mut to_client) => ended.map(drop),
+        ended = answers(&mut from_server, &mut to_client, &own, held) => ended,
+    }
+}
+
+/// Passes on what the server says; what it says after a request, not while it is held.
+async fn answers(
+    from: &mut tcp::ReadHalf<'_>,
+    to: &mut tcp::WriteHalf<'_>,
+    sent: &AtomicUsize,
+    mut held: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        // The first protected record of a client is the end of its handshake.
+        if sent.load(Ordering::Relaxed) > 1 && held.wait_for(|held| !held).await.is_err() {
+            return Ok(());
+        }
+        to.write_all(&buffer[..length]).await?;
     }
 }
 
