@@ -95,11 +95,8 @@ impl Give {
     /// See [`GiveError`].
     pub fn bind(config: Config, tap: Tap) -> Result<Self, GiveError> {
         config.check().map_err(GiveError::Config)?;
-        let name = config
-            .proxy_host
-            .clone()
-            .unwrap_or_else(|| config.listen.ip().to_string());
-        let identity = tls::Identity::load(&config.state, &name).map_err(GiveError::Tls)?;
+        let identity =
+            tls::Identity::load(&config.state, &config.certified(), Clock::system().now()).map_err(GiveError::Tls)?;
         let refused = |source| GiveError::Listen {
             address: config.listen,
             source,

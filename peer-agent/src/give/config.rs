@@ -21,6 +21,9 @@ pub struct Config {
     /// CDN stands in between. When it is not set, the name that the agent was given, once there is one.
     pub proxy_host: Option<String>,
     /// Local address for connections to destinations; the system chooses when not set.
+    /// Where the internet reaches this peer, for its certificate. Not in the file: the agent's settings have it.
+    #[serde(skip)]
+    pub public: Option<IpAddr>,
     pub bind: Option<IpAddr>,
     /// Serve loopback, private and reserved destinations as well. For tests and demos: it opens this machine's own network.
     pub allow_private: bool,
@@ -44,6 +47,7 @@ impl Default for Config {
             bind: None,
             allow_private: false,
             ports: Vec::new(),
+            public: None,
             token: None,
             rate: None,
             limits: Limits::default(),
@@ -136,6 +140,16 @@ impl Config {
     ///
     /// # Errors
     /// Names the first of them.
+    /// What the certificate is made out to. No client looks at it, but everybody who connects: so it is nothing that is not known
+    /// of this machine anyway, and what self-signed certificates are made out to when nobody thought of it.
+    pub(super) fn certified(&self) -> String {
+        let known = |ip: &IpAddr| !ip.is_unspecified();
+        let address = self.public.or(Some(self.listen.ip())).filter(known);
+        let address = address.map(|ip| ip.to_string());
+        let name = self.proxy_host.clone().or(address);
+        name.unwrap_or_else(|| "localhost".to_owned())
+    }
+
     pub fn check(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
         for (name, count) in [
@@ -192,7 +206,27 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use super::Limits;
+    use super::{Config, Limits};
+
+    #[test]
+    fn a_certificate_is_made_out_to_what_is_known_anyway() {
+        let of = |host: Option<&str>, public: Option<&str>, listen: &str| {
+            let config = Config {
+                proxy_host: host.map(str::to_owned),
+                public: public.map(|ip| ip.parse().unwrap()),
+                listen: listen.parse().unwrap(),
+                ..Config::default()
+            };
+            config.certified()
+        };
+        let (host, public) = (Some("peer.example"), Some("203.0.113.7"));
+        assert_eq!(of(host, public, "10.0.0.7:443"), "peer.example");
+        assert_eq!(of(None, public, "10.0.0.7:443"), "203.0.113.7");
+        assert_eq!(of(None, None, "192.0.2.7:443"), "192.0.2.7");
+        for any in ["0.0.0.0:443", "[::]:443"] {
+            assert_eq!(of(None, None, any), "localhost");
+        }
+    }
 
     #[test]
     fn the_readme_tells_every_limit_and_its_default() {

@@ -8,10 +8,14 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use proto::ids::{IdError, Pin};
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use proto::{
+    ids::{IdError, Pin},
+    time::Timestamp,
+};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig,
     pki_types::{
@@ -98,8 +102,8 @@ pub enum TlsError {
 }
 
 impl Identity {
-    /// Reads the key and the certificate from `folder`, or makes them. `name` goes into a new certificate.
-    pub(super) fn load(folder: &Path, name: &str) -> Result<Self, TlsError> {
+    /// Reads the key and the certificate from `folder`, or makes them. `name` and the time go into a new certificate.
+    pub(super) fn load(folder: &Path, name: &str, now: Timestamp) -> Result<Self, TlsError> {
         let key_path = folder.join("tls.key");
         let certificate_path = folder.join("tls.crt");
         if !exists(&key_path)? {
@@ -110,10 +114,10 @@ impl Identity {
             })?;
             write(&key_path, key.serialize_pem().as_bytes(), 0o600)?;
             // A certificate without its key is of no use: the one that may be there belonged to a key that is gone.
-            write_certificate(&key_path, &certificate_path, name)?;
+            write_certificate(&key_path, &certificate_path, name, now)?;
         } else if !exists(&certificate_path)? {
             refuse_open_permissions(&key_path)?;
-            write_certificate(&key_path, &certificate_path, name)?;
+            write_certificate(&key_path, &certificate_path, name, now)?;
         }
         refuse_open_permissions(&key_path)?;
         let key = PrivateKeyDer::from_pem_slice(&read(&key_path)?).map_err(|source| TlsError::Pem {
@@ -155,7 +159,7 @@ impl Identity {
     }
 }
 
-fn write_certificate(key_path: &Path, certificate_path: &Path, name: &str) -> Result<(), TlsError> {
+fn write_certificate(key_path: &Path, certificate_path: &Path, name: &str, now: Timestamp) -> Result<(), TlsError> {
     let failed = |source| TlsError::Certificate {
         path: key_path.to_owned(),
         source,
@@ -165,6 +169,9 @@ fn write_certificate(key_path: &Path, certificate_path: &Path, name: &str) -> Re
     let mut params = CertificateParams::new(vec![name.to_owned()]).map_err(failed)?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
+    // What rcgen writes otherwise, from 1975 to 4096, is in no certificate that was made by another program.
+    params.not_before = date_time_ymd(1970, 1, 1) + Duration::from_secs(now.seconds().as_u64());
+    params.not_after = params.not_before + LIFETIME;
     let certificate = params.self_signed(&key).map_err(failed)?;
     write(certificate_path, certificate.pem().as_bytes(), 0o644)
 }
@@ -244,30 +251,48 @@ fn refuse_open_permissions(_path: &Path) -> Result<(), TlsError> {
     Ok(())
 }
 
+/// Of a certificate. Nobody renews it: clients compare the key and look at nothing else.
+const LIFETIME: Duration = Duration::from_secs(3650 * 24 * 3600);
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_secs(1_795_375_084);
+
     #[test]
     fn the_pin_survives_restarts_and_a_lost_certificate() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("a/b");
-        let first = Identity::load(&state, "peer.example.org").unwrap().pin;
-        assert_eq!(Identity::load(&state, "127.0.0.1").unwrap().pin, first);
+        let first = Identity::load(&state, "peer.example.org", NOW).unwrap().pin;
+        assert_eq!(Identity::load(&state, "127.0.0.1", NOW).unwrap().pin, first);
         fs::remove_file(state.join("tls.crt")).unwrap();
-        assert_eq!(Identity::load(&state, "127.0.0.1").unwrap().pin, first);
+        assert_eq!(Identity::load(&state, "127.0.0.1", NOW).unwrap().pin, first);
         fs::remove_file(state.join("tls.key")).unwrap();
-        assert_ne!(Identity::load(&state, "127.0.0.1").unwrap().pin, first);
+        assert_ne!(Identity::load(&state, "127.0.0.1", NOW).unwrap().pin, first);
+    }
+
+    #[test]
+    fn a_certificate_says_nothing_that_others_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        Identity::load(folder.path(), "203.0.113.7", NOW).unwrap();
+        let text = read(&folder.path().join("tls.crt")).unwrap();
+        let certificate = CertificateDer::from_pem_slice(&text).unwrap();
+        let holds = |bytes: &[u8]| certificate.windows(bytes.len()).any(|window| window == bytes);
+        // From the second in which it was made, for ten years (UTCTime, RFC 5280 section 4.1.2.5.1).
+        assert!(holds(b"\x17\x0d261122191804Z\x17\x0d361119191804Z"));
+        assert!(holds(b"203.0.113.7") && holds(&[0x87, 4, 203, 0, 113, 7]));
+        assert!(!holds(b"rcgen"));
     }
 
     #[test]
     fn broken_files_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path();
-        let error = || Identity::load(state, "peer").err().unwrap();
-        Identity::load(state, "peer").unwrap();
+        let error = || Identity::load(state, "peer", NOW).err().unwrap();
+        Identity::load(state, "peer", NOW).unwrap();
         fs::write(state.join("tls.crt"), "nothing").unwrap();
         assert!(matches!(
             error(),
@@ -277,7 +302,7 @@ mod tests {
             }
         ));
         let other = tempfile::tempdir().unwrap();
-        Identity::load(other.path(), "peer").unwrap();
+        Identity::load(other.path(), "peer", NOW).unwrap();
         fs::copy(other.path().join("tls.crt"), state.join("tls.crt")).unwrap();
         assert!(matches!(error(), TlsError::Pair { .. }));
         fs::write(state.join("tls.key"), "nothing").unwrap();
@@ -296,12 +321,12 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
 
         let folder = tempfile::tempdir().unwrap();
-        Identity::load(folder.path(), "peer").unwrap();
+        Identity::load(folder.path(), "peer", NOW).unwrap();
         let key = folder.path().join("tls.key");
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(
-            Identity::load(folder.path(), "peer"),
+            Identity::load(folder.path(), "peer", NOW),
             Err(TlsError::Permissions { mode: 0o640, .. })
         ));
     }
