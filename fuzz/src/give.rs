@@ -87,7 +87,9 @@ fn run(input: &[u8], report: &mut Report) {
         Ok(Some((tunnel::Request::Connect(_), _)))
     );
     if connects && !contains(input, TOKEN.as_bytes()) {
-        let is_page = guarded.1.starts_with(b"HTTP/1.1 400 Bad Request\r\nDate: ");
+        let is_page = guarded
+            .1
+            .starts_with(b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nDate: ");
         report.check(GUARDED, guarded.0.is_empty() && is_page, || {
             format!("{:?} {}", guarded.0, String::from_utf8_lossy(&guarded.1))
         });

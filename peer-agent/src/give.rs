@@ -7,17 +7,17 @@
 //! client ⇄ TLS ⇄ server ⇄ [tap] ⇄ what the dialer returned
 //! ```
 //!
-//! With a token, whoever has none sees an ordinary web server (`web`).
+//! With a token, whoever has none sees an nginx (`web`).
 //!
 //! A stranger costs at most one connection, one request head, one record of body and one seat among the tunnels; everything has
 //! a deadline. What a client does wrong is logged at `debug` and never stops the server.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use proto::{
     ids::Pin,
     time::Clock,
-    tunnel::{HeadError, Request, connect::encode_refusal},
+    tunnel::{HeadError, Host, Request, connect::encode_refusal},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -54,7 +54,7 @@ use crate::{standing::Standing, tap::Tap};
 use conn::{Conn, ConnError};
 use quota::Quota;
 use tunnels::Tunnels;
-use web::Page;
+use web::{Answer, Site};
 
 /// A give mode server that listens but does not serve yet.
 pub struct Give {
@@ -62,6 +62,7 @@ pub struct Give {
     address: SocketAddr,
     identity: tls::Identity,
     config: Config,
+    site: Site,
     tap: Tap,
     dialer: Arc<dyn Dial>,
     standing: Option<watch::Receiver<Standing>>,
@@ -76,6 +77,15 @@ pub enum GiveError {
     /// There is no TLS identity.
     #[error("TLS identity of give mode")]
     Tls(#[source] TlsError),
+    /// The page cannot be shown.
+    #[error("cannot read the page {}", path.display())]
+    Page {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The port cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -97,6 +107,7 @@ impl Give {
         config.check().map_err(GiveError::Config)?;
         let identity =
             tls::Identity::load(&config.state, &config.certified(), Clock::system().now()).map_err(GiveError::Tls)?;
+        let site = config.site()?;
         let refused = |source| GiveError::Listen {
             address: config.listen,
             source,
@@ -116,6 +127,7 @@ impl Give {
             address,
             identity,
             config,
+            site,
             tap,
             dialer,
             standing: None,
@@ -138,7 +150,8 @@ impl Give {
     }
 
     /// Tells clients the name that the agent was given, as soon as it has one, unless the settings name another: behind an edge
-    /// they come back by it.
+    /// they come back by it. Those are told who ask for a host of its zone, as clients do that an edge brings here. Others, who found
+    /// a machine and want to know who it is, are not.
     #[must_use]
     pub fn named_by(mut self, standing: watch::Receiver<Standing>) -> Self {
         self.standing = Some(standing);
@@ -162,6 +175,7 @@ impl Give {
         let abort = CancellationToken::new();
         let acceptor = TlsAcceptor::from(self.identity.config);
         let shared = Shared {
+            site: self.site,
             standing: self.standing,
             ..Shared::new(self.config, self.tap, self.dialer, shutdown.clone())
         };
@@ -218,6 +232,27 @@ impl Give {
     }
 }
 
+impl Config {
+    /// Looks at the page's file, if there is one; how many bytes it has.
+    ///
+    /// # Errors
+    /// It cannot be read, or is too long.
+    pub fn look_at_page(&self) -> Result<Option<usize>, GiveError> {
+        let site = self.site()?;
+        Ok(self.page.as_ref().map(|_| site.length()))
+    }
+
+    fn site(&self) -> Result<Site, GiveError> {
+        let Some(path) = &self.page else {
+            return Ok(Site::default());
+        };
+        Site::load(path).map_err(|source| GiveError::Page {
+            path: path.clone(),
+            source,
+        })
+    }
+}
+
 /// What all connections share.
 struct Shared {
     config: Config,
@@ -227,6 +262,8 @@ struct Shared {
     /// Of tunnels of both kinds.
     seats: Arc<Quota>,
     stopping: CancellationToken,
+    /// What those see who have no token.
+    site: Site,
     /// For the date of a web server's answer; nothing is decided by it.
     clock: Clock,
     /// What the agent was told, if there is an agent.
@@ -244,22 +281,38 @@ impl Shared {
             tunnels,
             seats,
             stopping,
+            site: Site::default(),
             clock: Clock::system(),
             standing: None,
         }
     }
 
-    /// The name that clients are told. The attester's comes from outside, and goes into a header.
-    fn proxy_host(&self) -> Option<String> {
-        let told = || self.standing.as_ref()?.borrow().own_name.clone();
-        let chosen = self.config.proxy_host.clone();
-        chosen.or_else(|| told().filter(|name| config::is_name(name)))
+    /// The name that a client is told which asked for this host. The attester's comes from outside, and goes into a header.
+    fn proxy_host(&self, asked: &Host) -> Option<String> {
+        if let Some(chosen) = &self.config.proxy_host {
+            return Some(chosen.clone());
+        }
+        let own = self.standing.as_ref()?.borrow().own_name.clone()?;
+        let Host::Named(asked) = asked else { return None };
+        (config::is_name(&own) && is_in_the_zone_of(&own, asked)).then_some(own)
     }
 
     /// Does it pass for a web server with those who do not know the token?
     fn is_guarded(&self) -> bool {
         self.config.token.is_some()
     }
+}
+
+/// Does a client that asks for this host know the zone of a peer's own name? It asks for that name or, before it was told, for one
+/// that many peers share.
+fn is_in_the_zone_of(own: &str, asked: &str) -> bool {
+    let Some((_, zone)) = own.trim_end_matches('.').split_once('.') else {
+        return false;
+    };
+    let asked = asked.rsplit_once(':').map_or(asked, |(host, _port)| host);
+    let asked = asked.trim_end_matches('.').to_ascii_lowercase();
+    let above = asked.strip_suffix(&zone.to_ascii_lowercase());
+    above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -322,12 +375,13 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, stream: S, so
     };
     if let Some(error) = failed {
         debug!(error = dial::explain(&error), "connection dropped");
-        let Some(status) = last_status(&error) else { return };
         let mut out = Vec::new();
-        match (shared.is_guarded(), status) {
-            (true, 408) => Page::TimedOut.encode(shared.clock.now(), false, &mut out),
-            (true, _) => Page::BadRequest.encode(shared.clock.now(), false, &mut out),
-            (false, _) => encode_refusal(status, &dial::explain(&error), &mut out),
+        if shared.is_guarded() {
+            let Some(answer) = Answer::to_error(&error) else { return };
+            shared.site.encode(answer, shared.clock.now(), false, false, &mut out);
+        } else {
+            let Some(status) = last_status(&error) else { return };
+            encode_refusal(status, &dial::explain(&error), &mut out);
         }
         if conn.send(&out).await.is_err() {
             return;
@@ -340,7 +394,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, stream: S, so
 fn last_status(error: &ConnError) -> Option<u16> {
     match error {
         ConnError::Head(HeadError::TooLong | HeadError::TooManyHeaders) => Some(431),
-        ConnError::Head(_) | ConnError::Body(_) => Some(400),
+        ConnError::Head(_) | ConnError::Host | ConnError::Body(_) => Some(400),
         ConnError::SlowHead => Some(408),
         ConnError::Closed | ConnError::Io(_) | ConnError::Stalled => None,
     }

@@ -17,7 +17,7 @@ pub mod http;
 mod tests;
 
 pub use body::{BodyError, BodyReader, ErrorBody, Piece, encode_chunk, encode_last_chunk};
-pub use http::{EncodeError, Field, Framing, HeadError, Version};
+pub use http::{EncodeError, Field, Framing, HeadError, Host, Version};
 
 /// What a request on a peer's TLS port asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

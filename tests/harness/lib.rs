@@ -25,7 +25,7 @@ mod records;
 mod relay;
 mod rogue;
 mod rotation;
-mod tls;
+pub mod tls;
 mod wait;
 
 pub use behaviour::{Behaviour, Fate};

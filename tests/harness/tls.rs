@@ -13,7 +13,10 @@ use rustls::{
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// A client that takes any certificate, and offers these application protocols.
-pub(crate) fn connector(alpn: &[&[u8]]) -> anyhow::Result<TlsConnector> {
+///
+/// # Errors
+/// When rustls has no protocol versions.
+pub fn connector(alpn: &[&[u8]]) -> anyhow::Result<TlsConnector> {
     let provider = Arc::new(ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
@@ -45,7 +48,7 @@ pub(crate) fn channel_binding<D: SideData>(connection: &ConnectionCommon<D>) -> 
 }
 
 /// A name for where there is none: peers are not asked for any.
-pub(crate) fn no_name() -> ServerName<'static> {
+pub fn no_name() -> ServerName<'static> {
     ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]))
 }
 

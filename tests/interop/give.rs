@@ -19,6 +19,7 @@ mod connect;
 mod curl;
 mod enproxy;
 mod peerscanner;
+mod web;
 
 /// Our give mode server on loopback. Stops when dropped.
 struct Peer {

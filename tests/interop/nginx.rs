@@ -205,8 +205,8 @@ fn through(probes: &[ProbeRow], outcome: Outcome) -> usize {
 }
 
 /// It runs until it is dropped.
-struct Nginx {
-    address: SocketAddr,
+pub(crate) struct Nginx {
+    pub(crate) address: SocketAddr,
     child: Child,
     folder: TempDir,
 }
@@ -217,7 +217,12 @@ impl Nginx {
         Self::start(credentials(), free(), &format!("proxy_pass https://{peer};")).await
     }
 
-    async fn start(folder: TempDir, address: SocketAddr, upstream: &str) -> Self {
+    /// A site that returns the same text for every path, and tells no version.
+    pub(crate) async fn of_one_page(text: &str) -> Self {
+        Self::start(credentials(), free(), &format!("return 200 '{text}';")).await
+    }
+
+    async fn start(folder: TempDir, address: SocketAddr, does: &str) -> Self {
         let place = folder.path().display();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {place}/{kind};\n"))
@@ -234,11 +239,12 @@ impl Nginx {
              log_format hosts '$host $status $ssl_server_name';\n\
              access_log {place}/access.log hosts;\n\
              {temporary}\
+             server_tokens off; default_type text/html;\n\
              server {{\n\
              listen {address} ssl;\n\
              ssl_certificate {place}/edge.crt; ssl_certificate_key {place}/edge.key;\n\
              location / {{\n\
-             {upstream}\n\
+             {does}\n\
              proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header Connection \"\";\n\
              proxy_ssl_protocols TLSv1.2 TLSv1.3;\n\
              proxy_buffering on; proxy_request_buffering on; proxy_read_timeout 2s;\n\

@@ -98,4 +98,5 @@ fn identity() -> TempDir {
 }
 
 const KEYMAN_CERTIFICATE: &[u8] = include_bytes!("../../attester/src/flashlight/testdata/keyman-rsa.pem");
-const KEYMAN_KEY: &[u8] = include_bytes!("../../attester/src/flashlight/testdata/keyman-rsa.key.pem");
+/// Such a key, of RSA.
+pub(crate) const KEYMAN_KEY: &[u8] = include_bytes!("../../attester/src/flashlight/testdata/keyman-rsa.key.pem");

@@ -128,6 +128,14 @@ fn look(settings: &Settings) -> Vec<Check> {
         check("identity", identity, Exit::Files),
         check("give.listen", port, Exit::Port),
     ];
+    match settings.give.look_at_page() {
+        Ok(None) => {}
+        Ok(Some(length)) => checks.push(check("give.page", Ok(format!("it has {length} bytes")), Exit::Files)),
+        Err(error) => {
+            let found = Err(format!("{:#}", anyhow::Error::new(error)));
+            checks.push(check("give.page", found, Exit::Files));
+        }
+    }
     if let Some(bind) = settings.give.bind {
         let bound = std::net::UdpSocket::bind(SocketAddr::from((bind, 0)));
         let bound = bound.map(|_| format!("{bind} is an address of this machine"));

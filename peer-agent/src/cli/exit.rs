@@ -41,7 +41,7 @@ impl Exit {
                 ),
                 _,
             )
-            | (_, Some(GiveError::Tls(_))) => Self::Files,
+            | (_, Some(GiveError::Tls(_) | GiveError::Page { .. })) => Self::Files,
             (_, Some(GiveError::Listen { .. })) => Self::Port,
             _ => Self::Other,
         }

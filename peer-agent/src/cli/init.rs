@@ -134,8 +134,13 @@ identity = {identity}
 listen = {listen}
 # Folder of its TLS key and certificate, made at the first run.
 state = {state}
-# What CONNECT clients must present; anyone is served without it. With it, who does not speak enproxy sees a web server.
+# What CONNECT clients must present; anyone is served without it. With it, who does not speak enproxy sees an nginx …
 # token = \"…\"
+# … that shows this page, in HTML; an empty one without it.
+# page = \"page.html\"
+# This peer's DNS name, told to every client that speaks enproxy. Without it the name that the attester gives, told to those who ask
+# for a host of its zone.
+# proxy_host = \"peer.example\"
 # Destination ports that are served; all without it.
 # ports = [80, 443]
 # Bytes a second for each tunnel and direction; no limit without it.

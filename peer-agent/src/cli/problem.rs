@@ -201,6 +201,7 @@ fn hint(key: &str) -> Option<&'static str> {
         "give.proxy_host" => "this peer's DNS name, like proxy_host = \"peer.example\"",
         "give.allow_private" => "true or false",
         "give.ports" => "a list of ports from 0 to 65535, like ports = [80, 443]",
+        "give.page" => "a file with a page in HTML, like page = \"page.html\"",
         "give.token" => "a text, like token = \"…\"",
         "give.rate" => "bytes a second, a whole number from 1, like rate = 131072",
         "give.limits" => "a section [give.limits]",

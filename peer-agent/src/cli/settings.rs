@@ -69,6 +69,7 @@ impl Settings {
         let mut settings: Self = toml::from_str(text).map_err(whole)?;
         settings.folder = folder.to_owned();
         settings.give.state = folder.join(&settings.give.state);
+        settings.give.page = settings.give.page.map(|page| folder.join(page));
         settings.give.public = Some(settings.agent.address.ip());
         // A server on one address of several serves, dials and registers from that one, or the attester would see another.
         let listen = settings.give.listen.ip();

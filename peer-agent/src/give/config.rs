@@ -18,20 +18,23 @@ pub struct Config {
     /// Folder of the TLS key and certificate (`tls.key`, `tls.crt`), made at the first start.
     pub state: PathBuf,
     /// The peer's own DNS name, told to enproxy clients in `X-Enproxy-Proxy-Host` so that they come back to this peer when a
-    /// CDN stands in between. When it is not set, the name that the agent was given, once there is one.
+    /// CDN stands in between. When it is not set, those who ask for a host of its zone are told the name that the agent was given,
+    /// once there is one.
     pub proxy_host: Option<String>,
-    /// Local address for connections to destinations; the system chooses when not set.
     /// Where the internet reaches this peer, for its certificate. Not in the file: the agent's settings have it.
     #[serde(skip)]
     pub public: Option<IpAddr>,
+    /// Local address for connections to destinations; the system chooses when not set.
     pub bind: Option<IpAddr>,
     /// Serve loopback, private and reserved destinations as well. For tests and demos: it opens this machine's own network.
     pub allow_private: bool,
     /// Destination ports that are served; all of them when empty.
     pub ports: Vec<u16>,
     /// What CONNECT clients must present in `X-Lantern-Auth-Token`; anyone is served when not set. Does not apply to enproxy,
-    /// which has no authentication. With it, all that is no tunnel is answered as by an ordinary web server.
+    /// which has no authentication. With it, all that is no tunnel is answered as by an nginx that has one page.
     pub token: Option<String>,
+    /// A file with that page, in HTML; an empty one when not set.
+    pub page: Option<PathBuf>,
     /// Bandwidth cap in bytes a second, for each tunnel and direction.
     pub rate: Option<NonZeroU64>,
     /// Sizes and times.
@@ -44,11 +47,12 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 443)),
             state: PathBuf::from("."),
             proxy_host: None,
+            public: None,
             bind: None,
             allow_private: false,
             ports: Vec::new(),
-            public: None,
             token: None,
+            page: None,
             rate: None,
             limits: Limits::default(),
         }
@@ -136,10 +140,6 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Looks for settings that cannot work.
-    ///
-    /// # Errors
-    /// Names the first of them.
     /// What the certificate is made out to. No client looks at it, but everybody who connects: so it is nothing that is not known
     /// of this machine anyway, and what self-signed certificates are made out to when nobody thought of it.
     pub(super) fn certified(&self) -> String {
@@ -150,6 +150,10 @@ impl Config {
         name.unwrap_or_else(|| "localhost".to_owned())
     }
 
+    /// Looks for settings that cannot work.
+    ///
+    /// # Errors
+    /// Names the first of them.
     pub fn check(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
         for (name, count) in [

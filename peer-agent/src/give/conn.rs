@@ -32,6 +32,8 @@ pub(super) enum ConnError {
     SlowHead,
     #[error("the client made no progress in time")]
     Stalled,
+    #[error("a request of HTTP/1.1 names the one host that it is for in Host")]
+    Host,
     #[error("bad request head")]
     Head(#[source] HeadError),
     #[error("bad request body")]
@@ -68,6 +70,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         loop {
             if let Some((request, length)) = tunnel::decode_request(&self.input).map_err(ConnError::Head)? {
                 self.input.advance(length);
+                // CONNECT names its host in the target, and the real servers look at nothing else.
+                if matches!(&request, Request::Enproxy(request) if !request.is_addressed()) {
+                    return Err(ConnError::Host);
+                }
                 return Ok(Some(request));
             }
             match timeout_at(deadline, self.fill()).await {

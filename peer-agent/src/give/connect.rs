@@ -21,7 +21,7 @@ use super::{
     pacer::Pacer,
     quota::Seat,
     tapped::tapped,
-    web::Page,
+    web::Answer,
 };
 
 /// Serves the one request that a connection can be turned into a tunnel with.
@@ -44,7 +44,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         }
     } else {
         // A web server knows no CONNECT, and does not tell a prober what is missing.
-        Page::BadRequest.encode(shared.clock.now(), false, &mut out);
+        shared
+            .site
+            .encode(Answer::Bad, shared.clock.now(), false, false, &mut out);
     }
     conn.send(&out).await?;
     conn.close().await;

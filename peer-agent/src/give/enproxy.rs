@@ -8,7 +8,7 @@
 use std::{io, net::IpAddr, sync::Arc};
 
 use proto::tunnel::{
-    BodyReader, Framing, Version,
+    BodyReader, Framing, Host, Version,
     enproxy::{CONTINUE, Call, HEALTHY, Op, Purpose, Request, Response},
 };
 use tokio::{
@@ -23,7 +23,7 @@ use super::{
     dial::explain,
     tapped::tapped,
     tunnels::{End, Ends, Failure, Found, Tunnel},
-    web::Page,
+    web::Answer,
 };
 
 mod download;
@@ -42,15 +42,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         source,
         keep,
         version: request.version,
+        host: &request.host,
     };
     match request.purpose {
+        Purpose::Health | Purpose::Refused(_) if shared.is_guarded() => exchange.visit(&request).await?,
         Purpose::Health => {
             exchange.skip(&request).await?;
-            exchange.healthy().await?;
-        }
-        Purpose::Refused(_) if shared.is_guarded() => {
-            exchange.skip(&request).await?;
-            exchange.page(Page::to(request.visit)).await?;
+            exchange.conn.send(HEALTHY).await?;
         }
         Purpose::Refused(ref refusal) => {
             let failure = Failure::new(refusal.status(), refusal.to_string());
@@ -70,6 +68,8 @@ struct Exchange<'a, S> {
     /// May the connection carry another request?
     keep: bool,
     version: Version,
+    /// Whom the client asked for.
+    host: &'a Host,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
@@ -190,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
 
     fn head(&self, call: &Call, status: u16, eof: bool, body: Framing) -> Response {
         let proxy_host = match call.op {
-            Op::Write => self.shared.proxy_host(),
+            Op::Write => self.shared.proxy_host(self.host),
             Op::Read => None,
         };
         Response {
@@ -204,19 +204,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
         }
     }
 
-    async fn healthy(&mut self) -> Result<(), ConnError> {
-        if !self.shared.is_guarded() {
-            return self.conn.send(HEALTHY).await;
+    /// Passes for a web server, which answers a request when it has its head, and reads the body for the next one's sake alone.
+    async fn visit(&mut self, request: &Request) -> Result<(), ConnError> {
+        let answer = Answer::to(request.visit);
+        self.keep &= !answer.closes();
+        if request.expect_continue && self.keep {
+            self.conn.send(CONTINUE).await?;
+        }
+        // That of chunks it has looked at before.
+        let early = request.body != Framing::Chunked;
+        if !early {
+            self.skip_body(request.body).await?;
         }
         let mut out = Vec::new();
-        Page::Home.encode_head(self.shared.clock.now(), self.keep, &mut out);
-        self.conn.send(&out).await
-    }
-
-    async fn page(&mut self, page: Page) -> Result<(), ConnError> {
-        let mut out = Vec::new();
-        page.encode(self.shared.clock.now(), self.keep, &mut out);
-        self.conn.send(&out).await
+        let head_only = request.purpose == Purpose::Health;
+        let (site, now) = (&self.shared.site, self.shared.clock.now());
+        site.encode(answer, now, self.keep, head_only, &mut out);
+        self.conn.send(&out).await?;
+        if early && self.keep {
+            self.skip_body(request.body).await?;
+        }
+        Ok(())
     }
 
     async fn fail(&mut self, failure: &Failure) -> Result<(), ConnError> {

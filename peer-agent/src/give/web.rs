@@ -1,100 +1,146 @@
-//! What a peer with a token shows to those who do not have it: a small ordinary web server.
+//! What a peer with a token shows to those who do not have it: an nginx that has one page.
 //!
-//! Whoever looks for peers connects to every machine and asks. A proxy that refuses as proxies do, or with a bare status that no
-//! web server sends, is found by one request. So once a token is configured, all that is no tunnel is answered as by a web server
-//! that has a single page, with the head fields of one, in their usual order:
+//! Whoever looks for peers connects to every machine and asks. A proxy that refuses as proxies do, or in words of its own, is found by
+//! one request, and all others by the same words. So once a token is configured, all that is no tunnel is answered, byte for byte, as
+//! by one of the many nginx servers that tell no version and return the same thing for every path:
+//!
+//! ```text
+//! server_tokens off; default_type text/html;
+//! location / { return 200 "…"; }
+//! ```
 //!
 //! | asked for | answer |
 //! | --- | --- |
+//! | anything by any method, `HEAD` included | 200 and the page: the operator's, or none, which is common too |
+//! | `TRACE` | 405, and the connection closes |
 //! | `CONNECT` without the right token, or not to `host:port` | 400, and the connection closes |
-//! | what is not HTTP/1, or against its rules | 400, and the connection closes |
-//! | a head that does not end in time | 408, and the connection closes |
-//! | `/` by `GET` or `POST` | 200 and the page |
-//! | anything else by `GET` or `POST` | 404 |
-//! | anything by `HEAD` | 200, as the health checks of CDNs need it |
-//! | anything by another method | 405 |
+//! | what is not HTTP/1, or against its rules, such as a request without `Host` | 400, and the connection closes |
+//! | another coding than chunks | 501, and the connection closes |
+//! | a head that does not end in time | nothing, and the connection closes |
 //!
-//! This withstands a look and not a study. enproxy knows no token: who speaks it is served. `HEAD` finds pages that `GET` does not.
-//! And all peers show the same page.
+//! A test compares this with a real nginx (`tests/interop/web.rs`). It withstands a look and not a study. enproxy knows no token: who
+//! speaks it is served.
 //!
-//! Every answer is made of constants and the time of day, at most 512 bytes, and repeats nothing of the question.
+//! Every answer is made of constants, the page and the time of day, and repeats nothing of the question.
 
-use proto::{time::Timestamp, tunnel::enproxy::Visit};
+use std::{fs::File, io, io::Read, path::Path};
+
+use proto::{
+    time::Timestamp,
+    tunnel::{HeadError, enproxy::Visit},
+};
+
+use super::conn::ConnError;
+
+/// What is shown.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Site {
+    page: Vec<u8>,
+}
 
 /// One of its answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Page {
-    Home,
-    BadRequest,
-    NotFound,
+pub(super) enum Answer {
+    Page,
+    Bad,
+    TooLarge,
     NotAllowed,
-    TimedOut,
+    NotImplemented,
 }
 
-impl Page {
+impl Answer {
     /// The answer to a request that is no tunnel.
     pub(super) fn to(visit: Visit) -> Self {
         match visit {
-            Visit::Home => Page::Home,
-            Visit::Elsewhere => Page::NotFound,
-            Visit::Method => Page::NotAllowed,
+            Visit::Page => Self::Page,
+            Visit::NotAllowed => Self::NotAllowed,
+            Visit::Bad => Self::Bad,
         }
     }
 
-    /// Appends head and page.
-    pub(super) fn encode(self, now: Timestamp, keep_alive: bool, out: &mut Vec<u8>) {
-        self.encode_head(now, keep_alive, out);
-        out.extend_from_slice(self.html().as_bytes());
+    /// The answer to what is no request, if there is one.
+    pub(super) fn to_error(error: &ConnError) -> Option<Self> {
+        match error {
+            ConnError::Head(HeadError::TooLong | HeadError::TooManyHeaders) => Some(Self::TooLarge),
+            ConnError::Head(HeadError::TransferEncoding) => Some(Self::NotImplemented),
+            ConnError::Head(_) | ConnError::Host | ConnError::Body(_) => Some(Self::Bad),
+            ConnError::SlowHead | ConnError::Closed | ConnError::Io(_) | ConnError::Stalled => None,
+        }
     }
 
-    /// Appends the head alone: the answer to `HEAD`.
-    pub(super) fn encode_head(self, now: Timestamp, keep_alive: bool, out: &mut Vec<u8>) {
-        let head = format!(
-            "HTTP/1.1 {status}\r\nDate: {date}\r\nServer: {SERVER}\r\n{allow}Content-Length: {length}\r\n{close}Content-Type: {kind}\r\n\r\n",
-            status = self.status(),
-            date = http_date(now),
-            allow = if self == Page::NotAllowed { ALLOW } else { "" },
-            length = self.html().len(),
-            close = if keep_alive { "" } else { "Connection: close\r\n" },
-            kind = if self == Page::Home {
-                "text/html"
-            } else {
-                "text/html; charset=iso-8859-1"
-            },
-        );
-        out.extend_from_slice(head.as_bytes());
+    /// Does the connection end with it?
+    pub(super) fn closes(self) -> bool {
+        self != Self::Page
     }
 
     fn status(self) -> &'static str {
         match self {
-            Page::Home => "200 OK",
-            Page::BadRequest => "400 Bad Request",
-            Page::NotFound => "404 Not Found",
-            Page::NotAllowed => "405 Method Not Allowed",
-            Page::TimedOut => "408 Request Timeout",
+            Self::Page => "200 OK",
+            Self::Bad | Self::TooLarge => "400 Bad Request",
+            Self::NotAllowed => "405 Not Allowed",
+            Self::NotImplemented => "501 Not Implemented",
         }
     }
 
-    fn html(self) -> String {
-        let (title, text) = match self {
-            Page::Home => (
-                "Welcome",
-                "There is nothing on this site yet. Please look in again later.",
+    /// The text of an error.
+    fn error(self) -> String {
+        let heading = self.status();
+        let (title, more) = match self {
+            Self::TooLarge => (
+                "400 Request Header Or Cookie Too Large",
+                "<center>Request Header Or Cookie Too Large</center>\r\n",
             ),
-            Page::BadRequest => (
-                self.status(),
-                "What was sent is not a request that can be answered here.",
-            ),
-            Page::NotFound => (
-                self.status(),
-                "There is no page of this name. The address may be misspelled.",
-            ),
-            Page::NotAllowed => (self.status(), "Pages of this site can only be read."),
-            Page::TimedOut => (self.status(), "The request did not arrive in time."),
+            _ => (heading, ""),
         };
         format!(
-            "<!DOCTYPE html>\n<html>\n<head><title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n<p>{text}</p>\n</body>\n</html>\n"
+            "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{heading}</h1></center>\r\n{more}\
+             <hr><center>{SERVER}</center>\r\n</body>\r\n</html>\r\n"
         )
+    }
+}
+
+impl Site {
+    /// A site that shows what is in this file.
+    pub(super) fn load(page: &Path) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        File::open(page)?.take(MAX_PAGE + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_PAGE {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("it has more than {MAX_PAGE} bytes"),
+            ));
+        }
+        Ok(Self { page: bytes })
+    }
+
+    /// How long the page is, in bytes.
+    pub(super) fn length(&self) -> usize {
+        self.page.len()
+    }
+
+    /// Appends the answer; its head alone if that was asked for.
+    pub(super) fn encode(&self, answer: Answer, now: Timestamp, keep_alive: bool, head_only: bool, out: &mut Vec<u8>) {
+        let error = match answer {
+            Answer::Page => None,
+            _ => Some(answer.error()),
+        };
+        let body = error.as_deref().map_or(&*self.page, str::as_bytes);
+        let head = format!(
+            "HTTP/1.1 {status}\r\nServer: {SERVER}\r\nDate: {date}\r\nContent-Type: text/html\r\nContent-Length: {length}\r\n\
+             Connection: {connection}\r\n\r\n",
+            status = answer.status(),
+            date = http_date(now),
+            length = body.len(),
+            connection = if keep_alive && !answer.closes() {
+                "keep-alive"
+            } else {
+                "close"
+            },
+        );
+        out.extend_from_slice(head.as_bytes());
+        if !head_only {
+            out.extend_from_slice(body);
+        }
     }
 }
 
@@ -132,9 +178,9 @@ fn is_leap(year: u64) -> bool {
     year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
 }
 
-/// What very many web servers say and nothing more.
-const SERVER: &str = "Apache";
-const ALLOW: &str = "Allow: GET,POST,HEAD\r\n";
+const SERVER: &str = "nginx";
+/// Longest page, in bytes: it is kept in memory, and a request for it is short.
+const MAX_PAGE: u64 = 64 << 10;
 const DAY: u64 = 24 * 3600;
 const DAYS_OF_400_YEARS: u64 = 400 * 365 + 97;
 const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
@@ -156,6 +202,8 @@ const MONTHS: [(&str, u64); 12] = [
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]
@@ -179,33 +227,49 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_of_the_shape_of_a_web_servers_and_bounded() {
+    fn answers_are_of_the_shape_of_nginxs() {
         let now = Timestamp::from_secs(784_111_777);
-        for page in [
-            Page::Home,
-            Page::BadRequest,
-            Page::NotFound,
-            Page::NotAllowed,
-            Page::TimedOut,
+        let site = Site {
+            page: b"<p>hello".to_vec(),
+        };
+        for answer in [
+            Answer::Page,
+            Answer::Bad,
+            Answer::TooLarge,
+            Answer::NotAllowed,
+            Answer::NotImplemented,
         ] {
             for keep_alive in [true, false] {
                 let (mut whole, mut head) = (Vec::new(), Vec::new());
-                page.encode(Timestamp::from_micros(u64::MAX), keep_alive, &mut whole);
-                assert!(whole.len() <= 512, "{page:?}: {}", whole.len());
-                whole.clear();
-                page.encode(now, keep_alive, &mut whole);
-                page.encode_head(now, keep_alive, &mut head);
-                assert!(whole.starts_with(&head));
-                let head = String::from_utf8_lossy(&head);
-                let start = format!(
-                    "HTTP/1.1 {}\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: Apache\r\n",
-                    page.status()
+                site.encode(answer, now, keep_alive, false, &mut whole);
+                site.encode(answer, now, keep_alive, true, &mut head);
+                assert!(whole.len() <= 512 && whole.starts_with(&head), "{answer:?}");
+                let connection = if keep_alive && answer == Answer::Page {
+                    "keep-alive"
+                } else {
+                    "close"
+                };
+                let expected = format!(
+                    "HTTP/1.1 {}\r\nServer: nginx\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/html\r\n\
+                     Content-Length: {}\r\nConnection: {connection}\r\n\r\n",
+                    answer.status(),
+                    whole.len() - head.len(),
                 );
-                assert!(head.starts_with(&start), "{head}");
-                assert_eq!(head.contains("\r\nConnection: close\r\n"), !keep_alive);
-                let length = format!("\r\nContent-Length: {}\r\n", whole.len() - head.len());
-                assert!(head.contains(&length), "{head}");
+                assert_eq!(String::from_utf8_lossy(&head), expected);
             }
         }
+    }
+
+    #[test]
+    fn a_page_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("page.html");
+        std::fs::write(&file, "x".repeat(64 << 10)).unwrap();
+        assert_eq!(Site::load(&file).unwrap().page.len(), 64 << 10);
+        std::fs::write(&file, "x".repeat((64 << 10) + 1)).unwrap();
+        let error = Site::load(&file).unwrap_err();
+        assert_eq!(error.to_string(), "it has more than 65536 bytes");
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(Site::load(&file).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -7,9 +7,12 @@
 use std::borrow::Cow;
 
 use super::http::{self, Fields, RequestLine, is_word, sendable};
-use super::{EncodeError, Field, Framing, HeadError, MAX_DESTINATION, MAX_ID, USER_AGENT, Version};
+use super::{EncodeError, Field, Framing, HeadError, Host, MAX_DESTINATION, MAX_ID, USER_AGENT, Version};
 
 mod path;
+mod visit;
+
+pub use visit::Visit;
 
 /// What a request does with its tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +66,8 @@ pub struct Call {
 
 impl Call {
     /// Appends a whole request, head and body, so that one write sends it, with the fields of a Go client in their order: nothing tells a
-    /// probe from other clients. `host` is the `Host` header: the peer's own name,
-    /// or the sticky host of an earlier response; left out when `None`, which servers of all generations accept.
+    /// probe from other clients. `host` is the `Host` header: the peer's own name, or the sticky host of an earlier response; left
+    /// out when `None`, which servers of 2014 took, and those of today do not.
     ///
     /// # Errors
     /// A value is empty, too long, or would break the message; nothing is appended then.
@@ -168,29 +171,10 @@ pub struct Request {
     pub keep_alive: bool,
     /// The client waits for `100 Continue` before it sends the body.
     pub expect_continue: bool,
+    /// The host that it is for.
+    pub host: Host,
     /// What a server that knows nothing of enproxy would see in it.
     pub visit: Visit,
-}
-
-/// What a request is to an ordinary web server, which a peer may have to pass for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Visit {
-    /// `GET` or `POST` of the site's first page, `/`.
-    Home,
-    /// `GET` or `POST` of anything else.
-    Elsewhere,
-    /// Another method.
-    Method,
-}
-
-impl Visit {
-    fn of(method: &str, path: Option<&str>) -> Self {
-        match (method, path) {
-            ("GET" | "POST", Some("" | "/")) => Self::Home,
-            ("GET" | "POST", _) => Self::Elsewhere,
-            _ => Self::Method,
-        }
-    }
 }
 
 /// What a request asks for.
@@ -234,7 +218,6 @@ impl Refusal {
 impl Request {
     pub(super) fn from_head(line: &RequestLine<'_>, fields: &Fields<'_>) -> Result<Self, HeadError> {
         let path = path::decode(line.target);
-        let visit = Visit::of(line.method, path.as_deref().ok());
         let purpose = if line.method == "HEAD" {
             Purpose::Health
         } else {
@@ -246,8 +229,18 @@ impl Request {
             version: line.version,
             keep_alive: fields.keep_alive(line.version),
             expect_continue: line.version == Version::Http11 && fields.has_token("expect", "100-continue"),
-            visit,
+            host: fields.host(),
+            visit: Visit::of(line.method, line.target),
         })
+    }
+
+    /// Does it name its host as its version of HTTP demands (RFC 9112 section 3.2)? Servers refuse it otherwise, those of Go as well.
+    pub fn is_addressed(&self) -> bool {
+        match self.host {
+            Host::Named(_) => true,
+            Host::Absent => self.version == Version::Http10,
+            Host::Unusable => false,
+        }
     }
 }
 

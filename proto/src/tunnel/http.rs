@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{MAX_HEAD, MAX_HEADERS};
+use super::{MAX_DESTINATION, MAX_HEAD, MAX_HEADERS};
 
 /// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,17 @@ pub enum Version {
     Http10,
     /// HTTP/1.1
     Http11,
+}
+
+/// What a request says of the host that it is for (RFC 9112 section 3.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Nothing.
+    Absent,
+    /// This, as it was sent: with the port, if it has one.
+    Named(String),
+    /// Several hosts, or one that is empty, longer than any, or has characters that no host has.
+    Unusable,
 }
 
 /// Why a head was refused.
@@ -130,6 +141,19 @@ impl<'a> Fields<'a> {
         match self.first(name) {
             None | Some([]) => Ok(None),
             Some(value) => sendable(value, limit).map(Some).ok_or(HeadError::Unreadable(name)),
+        }
+    }
+
+    /// The host of a request.
+    pub(super) fn host(&self) -> Host {
+        let mut hosts = self.all("host");
+        let (first, second) = (hosts.next(), hosts.next());
+        match (first.map(std::str::from_utf8), second) {
+            (None, _) => Host::Absent,
+            (Some(Ok(host)), None) if is_word(host, MAX_DESTINATION) && !host.contains('/') => {
+                Host::Named(host.to_owned())
+            }
+            _ => Host::Unusable,
         }
     }
 

@@ -164,28 +164,62 @@ fn health_old_versions_and_expectations() {
 #[test]
 fn what_a_request_is_to_an_ordinary_web_server() {
     let visit = |line: &str| request(format!("{line} HTTP/1.1\r\nHost: p\r\n\r\n").as_bytes()).visit;
-    for home in [
+    for page in [
         "GET /",
-        "POST /",
-        "GET /?q=1",
+        "POST /a/b:1/write/",
+        "HEAD /?q=%zz#..",
         "GET http://p/",
         "GET http://p",
-        "GET %2f",
+        "GET /%2f%ff%0a",
+        "FO-O //a/..//./",
+        "OPTIONS /a/%2e%2E",
     ] {
-        assert_eq!(visit(home), Visit::Home, "{home}");
+        assert_eq!(visit(page), Visit::Page, "{page}");
     }
-    for elsewhere in [
-        "GET /abc",
-        "GET /a/b:1/write/",
-        "POST /favicon.ico",
+    for bad in [
+        "get /",
+        "F1O /",
+        "GET abc",
+        "OPTIONS *",
+        "GET ://p/",
+        "GET http://",
         "GET /%zz",
-        "GET //",
-        "GET *",
+        "GET /%",
+        "GET /%00",
+        "TRACE /..",
+        "GET /a/../..",
+        "GET /%2e%2e%2f",
+        "GET /a%2f..%2f../",
     ] {
-        assert_eq!(visit(elsewhere), Visit::Elsewhere, "{elsewhere}");
+        assert_eq!(visit(bad), Visit::Bad, "{bad}");
     }
-    for method in ["PUT /", "OPTIONS *", "get /", "HEAD /", "DELETE /abc"] {
-        assert_eq!(visit(method), Visit::Method, "{method}");
+    assert_eq!(visit("TRACE /abc"), Visit::NotAllowed);
+}
+
+#[test]
+fn the_host_that_a_request_is_for() {
+    let host = |version: &str, fields: &str| {
+        let request = request(format!("GET / HTTP/{version}\r\n{fields}\r\n").as_bytes());
+        (request.is_addressed(), request.host)
+    };
+    let named = |host: &str| (true, Host::Named(host.to_owned()));
+    assert_eq!(host("1.1", "hOST:  peer.example:443 \r\n"), named("peer.example:443"));
+    assert_eq!(host("1.0", "Host: [2001:db8::7]\r\n"), named("[2001:db8::7]"));
+    assert_eq!(host("1.1", ""), (false, Host::Absent));
+    assert_eq!(host("1.0", ""), (true, Host::Absent));
+    let longest = "a".repeat(MAX_DESTINATION);
+    assert_eq!(host("1.1", &format!("Host: {longest}\r\n")), named(&longest));
+    for fields in [
+        "Host:\r\n",
+        "Host: a\r\nHost: a\r\n",
+        "Host: a b\r\n",
+        "Host: a/b\r\n",
+        "Host: \u{e4}\r\n",
+        &format!("Host: a{longest}\r\n"),
+    ] {
+        for version in ["1.0", "1.1"] {
+            assert_eq!(host(version, fields), (false, Host::Unusable), "{fields}");
+        }
     }
 }
 

@@ -33,12 +33,12 @@ pub(super) const OTHERWISE: &[(&str, &str, usize, u16, &str)] = &[
     // Its words for a destination that policy forbids are the host program's.
     ("dest-denied-403", "conn0", 0, 403, DENIED),
     ("dest-denied-403", "conn0", 1, 403, DENIED),
-    // It plays a web server to those who do not know the token. So does ours, which has other pages.
+    // It plays a web server to those who do not know the token. So does ours, another one.
     ("chained-bad-token", "conn0", 0, 400, BAD_REQUEST),
     ("chained-no-token", "conn0", 0, 400, BAD_REQUEST),
-    ("chained-get-notoken", "conn0", 0, 200, HOME),
-    // A forward proxy for plain HTTP, which no Flashlight client asks for: ours has no such page.
-    ("chained-http-get", "conn0", 0, 404, NOT_FOUND),
+    ("chained-get-notoken", "conn0", 0, 200, PAGE),
+    // A forward proxy for plain HTTP, which no Flashlight client asks for: ours shows its page.
+    ("chained-http-get", "conn0", 0, 200, PAGE),
     // On ours, without a token, a request that is no CONNECT is one of enproxy, since both are served on one port: this one has no id.
     ("chained2014-method", "conn0", 0, 400, NO_ID),
     // The words for a dial that took too long are those of Go. This one had no time at all, and ours does not even begin.
@@ -307,12 +307,9 @@ pub(super) fn virtual_time() -> Runtime {
 const FORGOTTEN: &str = "forgotten-id";
 /// Its client asks for a dial of 0 ms.
 const NO_TIME: &str = "chained-dial-timeout-hdr";
-const HOME: &str = "<!DOCTYPE html>\n<html>\n<head><title>Welcome</title></head>\n<body>\n<h1>Welcome</h1>\n\
-    <p>There is nothing on this site yet. Please look in again later.</p>\n</body>\n</html>\n";
-const BAD_REQUEST: &str = "<!DOCTYPE html>\n<html>\n<head><title>400 Bad Request</title></head>\n<body>\n<h1>400 Bad Request</h1>\n\
-    <p>What was sent is not a request that can be answered here.</p>\n</body>\n</html>\n";
-const NOT_FOUND: &str = "<!DOCTYPE html>\n<html>\n<head><title>404 Not Found</title></head>\n<body>\n<h1>404 Not Found</h1>\n\
-    <p>There is no page of this name. The address may be misspelled.</p>\n</body>\n</html>\n";
+const PAGE: &str = "";
+const BAD_REQUEST: &str = "<html>\r\n<head><title>400 Bad Request</title></head>\r\n<body>\r\n\
+    <center><h1>400 Bad Request</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
 const REFUSED: &str = "Unable to get outoing connection to destination server: Unable to dial out to 127.0.0.1:1: \
     dial tcp 127.0.0.1:1: connect: connection refused";
 const DENIED: &str = "Unable to get outoing connection to destination server: Unable to dial out to 127.0.0.1:19080: \

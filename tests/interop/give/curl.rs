@@ -1,12 +1,16 @@
 //! curl through our server.
 
-use std::process::Output;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    process::Output,
+};
 
 use data_encoding::BASE64;
 use proto::ids::Pin;
 
 use super::{Peer, RIGHT, file, guarded_by_token};
-use crate::{nobody, pattern, programs::curl, site::Site};
+use crate::{nobody, pattern, programs::curl, servers::KEYMAN_KEY, site::Site};
 
 #[tokio::test]
 #[ignore = "needs curl, see tests/setup.sh"]
@@ -54,6 +58,23 @@ async fn curl_agrees_on_the_pin() {
     }
 }
 
+/// Of what flashlight spoke in 2014, one suite is still in TLS libraries.
+#[tokio::test]
+#[ignore = "needs curl, see tests/setup.sh"]
+async fn a_client_with_the_tls_of_2014_needs_an_rsa_key() {
+    let rsa = Peer::start(|config| {
+        let path = config.state.join("tls.key");
+        fs::write(&path, KEYMAN_KEY).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    });
+    for (peer, status) in [(&rsa, 0), (&Peer::start(|_| {}), NO_HANDSHAKE)] {
+        let url = format!("https://{}/", peer.address);
+        let limited = ["--tls-max", "1.2", "--ciphers", "ECDHE-RSA-AES128-GCM-SHA256"];
+        let output = curl(&[&limited[..], &["--head", "--insecure", &url]].concat()).await;
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs curl, see tests/setup.sh"]
 async fn curl_is_told_why_there_is_no_tunnel() {
@@ -94,5 +115,7 @@ async fn through(peer: &Peer, token: &str, url: &str, more: &[&str]) -> Output {
 
 /// curl's exit status when the tunnel was refused ("failure with receiving network data") …
 const NOT_RECEIVED: i32 = 56;
+/// … when there was no TLS handshake …
+const NO_HANDSHAKE: i32 = 35;
 /// … and when the server's key is not the pinned one.
 const PIN_MISMATCH: i32 = 90;

@@ -35,6 +35,11 @@ pub(super) fn risks(text: &str, settings: &Settings) -> Vec<Problem> {
         let what = "it keeps strangers out of CONNECT only: enproxy has no such thing, and serves anyone";
         risk("give.token", what.to_owned());
     }
+    if give.page.is_some() && give.token.is_none() {
+        let what =
+            "nobody sees it: without a token, whoever asks for a page is told in the words of a peer that this is none";
+        risk("give.page", what.to_owned());
+    }
     risks.sort_by_key(|risk: &Problem| risk.line);
     risks
 }

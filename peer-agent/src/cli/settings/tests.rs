@@ -199,6 +199,7 @@ bind = "192.0.2.7"
 allow_private = false
 ports = [80, 443]
 token = "sesame"
+page = "page.html"
 rate = 131072
 [give.limits]
 connections = 4096
@@ -384,6 +385,7 @@ fn what_is_risky_is_told_and_used() {
         ("ports = [80]", ""),
         ("rate = 32767", "give.rate"),
         ("rate = 32768", ""),
+        ("page = \"page.html\"", "give.page"),
     ] {
         let expected: Vec<&str> = [key].into_iter().filter(|key| !key.is_empty()).collect();
         assert_eq!(risks(&[public, ("token = \"sesame\"", to)]), expected, "{to}");

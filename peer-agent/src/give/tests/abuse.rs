@@ -33,21 +33,27 @@ async fn both_tls_versions_without_sni_and_nothing_else() {
 #[tokio::test]
 async fn requests_that_end_the_connection_are_told_why() {
     let server = Server::start(|_| {});
-    let huge = format!("POST / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000));
-    let many = format!("POST / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(100));
+    let huge = format!("POST / HTTP/1.1\r\nHost: p\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    let many = format!("POST / HTTP/1.1\r\nHost: p\r\n{}\r\n", "X: y\r\n".repeat(100));
     for (bytes, status, text) in [
         ("\u{1}\u{2}garbage", 400, "not an HTTP/1 head"),
         (
-            "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
             400,
             "both Content-Length",
         ),
         (
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            "POST / HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
             400,
             "hexadecimal",
         ),
         ("CONNECT example.org HTTP/1.1\r\n\r\n", 400, "not host:port"),
+        ("POST /id/a:1/write/ HTTP/1.1\r\n\r\n", 400, "names the one host"),
+        (
+            "HEAD / HTTP/1.1\r\nHost: p\r\nHost: p\r\n\r\n",
+            400,
+            "names the one host",
+        ),
         (&huge, 431, "longer than 16384 bytes"),
         (&many, 431, "more than 64 header fields"),
     ] {
@@ -66,22 +72,22 @@ async fn requests_that_are_no_tunnel_keep_the_connection() {
     let mut client = server.client().await;
     for (request, status, text) in [
         (
-            "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n12345",
+            "POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 5\r\n\r\n12345",
             400,
             "No id found in header X-Enproxy-Id",
         ),
         (
-            "POST / HTTP/1.1\r\nX-Enproxy-Id: abc\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: p\r\nX-Enproxy-Id: abc\r\n\r\n",
             400,
             "No address found in header X-Enproxy-Dest-Addr",
         ),
         (
-            "GET /favicon.ico HTTP/1.1\r\n\r\n",
+            "GET /favicon.ico HTTP/1.1\r\nHost: p\r\n\r\n",
             400,
             "Unexpected request path: /favicon.ico",
         ),
         (
-            "POST /a/b:1/delete/ HTTP/1.1\r\n\r\n",
+            "POST /a/b:1/delete/ HTTP/1.1\r\nHost: p\r\n\r\n",
             500,
             "Operation not supported: delete",
         ),
@@ -130,7 +136,7 @@ async fn a_stuck_client_blocks_nobody_and_is_dropped() {
     stuck.request("stuck", flood, Op::Write, b"").await;
     let mut half = server.client().await;
     half.send(format!(
-        "POST /half/{echo}/write/ HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf a body"
+        "POST /half/{echo}/write/ HTTP/1.1\r\nHost: p\r\nContent-Length: 100\r\n\r\nhalf a body"
     ))
     .await;
     for n in 0..20 {

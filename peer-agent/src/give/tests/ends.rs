@@ -34,7 +34,7 @@ async fn a_half_closed_destination_still_takes_what_is_sent() {
     }
     // A request body that pauses is a request in progress, as is one that ends.
     writer
-        .send("POST /id/a:1/write/ HTTP/1.1\r\nContent-Length: 2\r\n\r\nx")
+        .send("POST /id/a:1/write/ HTTP/1.1\r\nHost: p\r\nContent-Length: 2\r\n\r\nx")
         .await;
     sleep(Duration::from_secs(20)).await;
     writer.send("y").await;
@@ -173,7 +173,7 @@ async fn after_a_loss_nothing_more_is_sent_either() {
         let mut far = rig.tunnel(&mut rig.client(), "id").await;
         let mut writer = rig.client();
         writer
-            .send("POST /id/a:1/write/ HTTP/1.1\r\nContent-Length: 2\r\n\r\nx")
+            .send("POST /id/a:1/write/ HTTP/1.1\r\nHost: p\r\nContent-Length: 2\r\n\r\nx")
             .await;
         assert_eq!(far.read_u8().await.unwrap(), b'x');
         far.write_all(&[7; 20_000]).await.unwrap();

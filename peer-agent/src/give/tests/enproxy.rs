@@ -36,23 +36,40 @@ async fn web(body: &'static [u8]) -> std::net::SocketAddr {
     .await
 }
 
-/// Once the agent was told it, and not before; and only as what may stand in a header.
+/// Once the agent was told it, and not before; only as what may stand in a header; and not to whoever comes along.
 #[tokio::test]
-async fn the_name_that_the_agent_was_given_is_told() {
+async fn the_name_that_the_agent_was_given_is_told_to_clients_of_its_zone() {
     let id = SigningKey::from_seed(&[1; 32]).public().peer_id();
     let (told, standing) = watch::channel(Standing::new(id, None));
     let (server, origin) = (Server::named_by(standing), web(b"hello").await);
-    for (number, name, shown) in [
-        ("1", None, None),
-        ("2", Some("peer-a.zone.test"), Some("peer-a.zone.test")),
-        ("3", Some("peer-a\r\nX: y"), None),
-    ] {
+    let own = Some("peer-a.zone.test");
+    for (number, (name, host, shown)) in [
+        (None, "peer-a.zone.test", None),
+        (own, "peer-a.zone.test", own),
+        // Before it was told, a client asks for a name that many share. Behind an edge the port may be another.
+        (own, "RoundRobin.Zone.Test:443", own),
+        (own, "zone.test.", own),
+        // Who scans asks for an address, or for any name.
+        (own, "192.0.2.7:443", None),
+        (own, "[2001:db8::7]", None),
+        (own, "peer.example", None),
+        (own, "another-zone.test", None),
+        (Some("peer-a\r\nX: y.zone.test"), "zone.test", None),
+        (Some("peer-a"), "peer-a", None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
         told.send_modify(|standing| standing.own_name = name.map(str::to_owned));
         let mut client = server.client().await;
-        let first = client.call(number, origin, Op::Write, b"GET / HTTP/1.1\r\n\r\n").await;
+        client.host = host;
+        let first = client
+            .call(&number.to_string(), origin, Op::Write, b"GET / HTTP/1.1\r\n\r\n")
+            .await;
         assert_eq!(
             (first.text().as_str(), first.head.proxy_host.as_deref()),
-            ("hello", shown)
+            ("hello", shown),
+            "{host}"
         );
     }
 }
@@ -156,7 +173,7 @@ async fn a_banner_answers_an_empty_first_write() {
     let mut client = server.client().await;
     client.request("sized", banner, Op::Write, b"").await;
     let mut chunked =
-        format!("POST /chunked/{banner}/write/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n").into_bytes();
+        format!("POST /chunked/{banner}/write/ HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n").into_bytes();
     encode_last_chunk(&mut chunked);
     let mut other = server.client().await;
     other.send(&chunked).await;
@@ -333,7 +350,7 @@ async fn two_hundred_kilobytes_up_in_every_framing() {
     let mut client = server.client().await;
     assert_eq!(client.call("whole", origin, Op::Write, &body).await.body, digest);
     let mut chunked =
-        format!("POST /chunked/{origin}/write/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n").into_bytes();
+        format!("POST /chunked/{origin}/write/ HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n").into_bytes();
     body.chunks(1000).for_each(|part| encode_chunk(&mut chunked, part));
     encode_last_chunk(&mut chunked);
     client.send(&chunked).await;
@@ -354,7 +371,7 @@ async fn health_checks_old_versions_and_expectations() {
     let (server, origin) = (Server::start(|_| {}), web(b"hello").await);
     let mut client = server.client().await;
     client
-        .send("HEAD /anything HTTP/1.1\r\nHost: p\r\n\r\nHEAD / HTTP/1.1\r\n\r\n")
+        .send("HEAD /anything HTTP/1.1\r\nHost: p\r\n\r\nHEAD / HTTP/1.1\r\nHost: p\r\n\r\n")
         .await;
     let twice = b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
     while client.input.len() < twice.len() {
@@ -362,8 +379,9 @@ async fn health_checks_old_versions_and_expectations() {
     }
     assert_eq!(std::mem::take(&mut client.input), twice);
 
-    let head =
-        format!("POST / HTTP/1.1\r\nX-Enproxy-Id: a\r\nX-Enproxy-Dest-Addr: {origin}\r\nX-Enproxy-Op: write\r\n");
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: p\r\nX-Enproxy-Id: a\r\nX-Enproxy-Dest-Addr: {origin}\r\nX-Enproxy-Op: write\r\n"
+    );
     client
         .send(format!("{head}Expect: 100-continue\r\nContent-Length: 4\r\n\r\n"))
         .await;

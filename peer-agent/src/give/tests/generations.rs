@@ -167,45 +167,57 @@ async fn a_connection_may_be_opened_long_before_it_is_used() {
 
 /// The request line and fields, and which id and destination are in them.
 const FORMS: [(&str, &str, &str); 12] = [
-    ("POST /abc/a:1/write/ HTTP/1.1\r\n", "abc", "a:1"),
-    ("POST /prefix/abc/a:1/write/ HTTP/1.1\r\n", "prefix/abc", "a:1"),
-    ("POST /abc%2Fx/a:1/write/ HTTP/1.1\r\n", "abc/x", "a:1"),
-    ("POST /abc/a:1/write/?q=/x/b:2/read/ HTTP/1.1\r\n", "abc", "a:1"),
-    ("POST http://front.example/abc/a:1/write/ HTTP/1.1\r\n", "abc", "a:1"),
+    ("POST /abc/a:1/write/ HTTP/1.1\r\nHost: p\r\n", "abc", "a:1"),
     (
-        "POST https://front.example:8443/abc/a%3A1/write/ HTTP/1.1\r\n",
+        "POST /prefix/abc/a:1/write/ HTTP/1.1\r\nHost: p\r\n",
+        "prefix/abc",
+        "a:1",
+    ),
+    ("POST /abc%2Fx/a:1/write/ HTTP/1.1\r\nHost: p\r\n", "abc/x", "a:1"),
+    (
+        "POST /abc/a:1/write/?q=/x/b:2/read/ HTTP/1.1\r\nHost: p\r\n",
         "abc",
         "a:1",
     ),
     (
-        "POST /abc/[2001:db8::1]:443/write/ HTTP/1.1\r\n",
+        "POST http://front.example/abc/a:1/write/ HTTP/1.1\r\nHost: p\r\n",
+        "abc",
+        "a:1",
+    ),
+    (
+        "POST https://front.example:8443/abc/a%3A1/write/ HTTP/1.1\r\nHost: p\r\n",
+        "abc",
+        "a:1",
+    ),
+    (
+        "POST /abc/[2001:db8::1]:443/write/ HTTP/1.1\r\nHost: p\r\n",
         "abc",
         "[2001:db8::1]:443",
     ),
     (
-        "POST /abc/%5B2001:db8::1%5d:443/write/ HTTP/1.1\r\n",
+        "POST /abc/%5B2001:db8::1%5d:443/write/ HTTP/1.1\r\nHost: p\r\n",
         "abc",
         "[2001:db8::1]:443",
     ),
     // Both at once: beyond five bytes the path counts and the fields do not, up to five it is the other way round.
     (
-        "POST /abc/a:1/write/ HTTP/1.1\r\nX-Enproxy-Id: other\r\nX-Enproxy-Dest-Addr: b:2\r\nX-Enproxy-Op: read\r\n",
+        "POST /abc/a:1/write/ HTTP/1.1\r\nHost: p\r\nX-Enproxy-Id: other\r\nX-Enproxy-Dest-Addr: b:2\r\nX-Enproxy-Op: read\r\n",
         "abc",
         "a:1",
     ),
     (
-        "POST /a/b/ HTTP/1.1\r\nx-enproxy-id: abc\r\nX-ENPROXY-DEST-ADDR: a:1\r\nX-Enproxy-Op: write\r\n",
+        "POST /a/b/ HTTP/1.1\r\nHost: p\r\nx-enproxy-id: abc\r\nX-ENPROXY-DEST-ADDR: a:1\r\nX-Enproxy-Op: write\r\n",
         "abc",
         "a:1",
     ),
     (
-        "POST http://front.example HTTP/1.1\r\nX-Enproxy-Id: abc\r\nX-Enproxy-Dest-Addr: a:1\r\nX-Enproxy-Op: write\r\n",
+        "POST http://front.example HTTP/1.1\r\nHost: p\r\nX-Enproxy-Id: abc\r\nX-Enproxy-Dest-Addr: a:1\r\nX-Enproxy-Op: write\r\n",
         "abc",
         "a:1",
     ),
     // No version of the client does so, and every server takes it.
     (
-        "PATCH /abc/a:1/write/ HTTP/1.1\r\nConnection: keep-alive\r\n",
+        "PATCH /abc/a:1/write/ HTTP/1.1\r\nHost: p\r\nConnection: keep-alive\r\n",
         "abc",
         "a:1",
     ),
@@ -246,12 +258,12 @@ async fn every_form_leads_to_its_tunnel() {
 #[tokio::test(start_paused = true)]
 async fn a_read_may_be_the_first_request_and_may_be_a_get() {
     for head in [
-        "GET / HTTP/1.1\r\nX-Enproxy-Id: abc\r\nX-Enproxy-Dest-Addr: a:1\r\nX-Enproxy-Op: read\r\n\r\n",
-        "GET /abc/a:1/read/ HTTP/1.1\r\n\r\n",
-        "POST /abc/a:1/read/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: p\r\nX-Enproxy-Id: abc\r\nX-Enproxy-Dest-Addr: a:1\r\nX-Enproxy-Op: read\r\n\r\n",
+        "GET /abc/a:1/read/ HTTP/1.1\r\nHost: p\r\n\r\n",
+        "POST /abc/a:1/read/ HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         // The body of a read is for nobody.
-        "POST /abc/a:1/read/ HTTP/1.1\r\nContent-Length: 5\r\n\r\nextra",
-        "POST /abc/a:1/read/ HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nextra",
+        "POST /abc/a:1/read/ HTTP/1.1\r\nHost: p\r\nContent-Length: 5\r\n\r\nextra",
+        "POST /abc/a:1/read/ HTTP/1.1\r\nHost: p\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nextra",
     ] {
         let mut rig = Rig::new(|config| config.proxy_host = Some("peer-x.example".into()));
         let mut client = rig.client();
@@ -292,7 +304,7 @@ async fn old_clients_read_until_the_close_and_careful_ones_wait_to_be_asked() {
 
     let mut careful = rig.client();
     careful
-        .send("POST /new/a:1/write/ HTTP/1.1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .send("POST /new/a:1/write/ HTTP/1.1\r\nHost: p\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n")
         .await;
     let mut far = rig.dialed.recv().await.unwrap();
     // The body is asked for when there is someone to send it to.
@@ -304,7 +316,7 @@ async fn old_clients_read_until_the_close_and_careful_ones_wait_to_be_asked() {
     assert_eq!(careful.answer().await.unwrap().head.status, 200);
     // It is not asked for when there is nobody.
     careful
-        .send("POST /gone/nobody:1/write/ HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")
+        .send("POST /gone/nobody:1/write/ HTTP/1.1\r\nHost: p\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")
         .await;
     let refused = careful.answer().await.unwrap();
     assert_eq!((refused.head.status, refused.head.keep_alive), (500, false));
@@ -316,9 +328,9 @@ async fn errors_tell_of_no_tunnel() {
     let mut rig = Rig::new(|config| config.proxy_host = Some("peer-x.example".into()));
     let mut client = rig.client();
     for request in [
-        "POST /id/nobody:1/write/ HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
-        "POST /id/nobody:1/read/ HTTP/1.1\r\n\r\n",
-        "POST / HTTP/1.1\r\nX-Enproxy-Id: x\r\n\r\n",
+        "POST /id/nobody:1/write/ HTTP/1.1\r\nHost: p\r\nContent-Length: 1\r\n\r\nx",
+        "POST /id/nobody:1/read/ HTTP/1.1\r\nHost: p\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: p\r\nX-Enproxy-Id: x\r\n\r\n",
     ] {
         client.send(request).await;
         let failed = client.answer().await.unwrap();

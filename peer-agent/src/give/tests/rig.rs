@@ -151,6 +151,7 @@ pub(super) struct Client<S> {
     pub(super) stream: S,
     pub(super) input: Vec<u8>,
     pub(super) form: Form,
+    pub(super) host: &'static str,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
@@ -159,6 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             stream,
             input: Vec::new(),
             form: Form::Headers,
+            host: "peer.example",
         }
     }
 
@@ -175,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             op,
         };
         let mut out = Vec::new();
-        call.encode(self.form, Some("peer.example"), body, &mut out).unwrap();
+        call.encode(self.form, Some(self.host), body, &mut out).unwrap();
         self.send(&out).await;
     }
 

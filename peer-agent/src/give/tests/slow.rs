@@ -66,14 +66,14 @@ async fn no_slow_client_delays_another() {
     flood_connect.shutdown().await.unwrap();
     // One in the middle of a head, and one that waits for bytes that do not come.
     let (mut half, mut polling) = (rig.client(), rig.client());
-    half.send("POST / HTTP/1.1\r\nX-Enpr").await;
+    half.send("POST / HTTP/1.1\r\nHost: p\r\nX-Enpr").await;
     let silent = rig.tunnel(&mut polling, "polling").await;
     polling.request("polling", "a:1", Op::Read, b"").await;
     others_are_served_at_once(&mut rig, "deaf").await;
 
     // One that sends its body a byte at a time, with seconds in between.
     let mut drip = rig.client();
-    drip.send("POST /drip/a:1/write/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    drip.send("POST /drip/a:1/write/ HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n")
         .await;
     let mut far = rig.dialed.recv().await.unwrap();
     for (n, byte) in b"4\r\ndrip\r\n0\r\n\r\n".iter().enumerate() {

@@ -109,12 +109,13 @@ async fn clients_have_deadlines() {
     assert!(rig.client().rest().await.is_empty());
     assert_eq!(seconds(start.elapsed()), 70.0, "before the first request");
     let mut between = rig.client();
-    between.send("HEAD / HTTP/1.1\r\n\r\n").await;
+    between.send("HEAD / HTTP/1.1\r\nHost: p\r\n\r\n").await;
     let start = Instant::now();
     assert_eq!(between.rest().await, b"HTTP/1.1 200 OK\r\n\r\n");
     assert_eq!(seconds(start.elapsed()), 70.0, "between two requests");
     let mut body = rig.client();
-    body.send("POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n").await;
+    body.send("POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 9\r\n\r\n")
+        .await;
     let start = Instant::now();
     assert_eq!(body.answer().await.unwrap().head.status, 400);
     assert_eq!(seconds(start.elapsed()), 10.0, "a body that nobody wants");

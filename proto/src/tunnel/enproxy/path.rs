@@ -61,7 +61,7 @@ pub(super) fn escape(segment: &str) -> Cow<'_, str> {
     Cow::Owned(segment.bytes().map(encode).collect())
 }
 
-fn hex_pair(high: Option<u8>, low: Option<u8>) -> Option<u8> {
+pub(super) fn hex_pair(high: Option<u8>, low: Option<u8>) -> Option<u8> {
     let digit = |byte: Option<u8>| (byte? as char).to_digit(16);
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }

@@ -69,7 +69,7 @@ fn calls() -> Vec<RequestVector> {
                 Some(writing),
             ));
         }
-        // Without a Host header, which servers of all generations accept.
+        // Without a Host header, which is for the server to refuse, not for the codec.
         let head = format!("POST / HTTP/1.1\r\n{content}{triple}\r\n");
         let writing = Writing {
             form: "headers".to_owned(),
