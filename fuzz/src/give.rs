@@ -27,7 +27,15 @@ pub const TARGET: Target = Target {
     name: "give",
     says: "what comes in on a connection to the give mode server",
     input: Input::Bytes,
-    properties: &[ENDS, ASKED_FOR, ONLY_BODIES, WELL_FORMED, HOWEVER_CUT, GUARDED],
+    properties: &[
+        ENDS,
+        ASKED_FOR,
+        ONLY_BODIES,
+        WELL_FORMED,
+        HOWEVER_CUT,
+        ADDRESSED,
+        GUARDED,
+    ],
     run,
 };
 
@@ -52,9 +60,13 @@ const HOWEVER_CUT: Property = Property {
     says: "the same destinations are sent the same bytes however the client's are cut",
 };
 
+const ADDRESSED: Property = Property {
+    name: "addressed",
+    says: "a first request that does not name one host, as HTTP/1.1 demands, dials nothing and is refused",
+};
 const GUARDED: Property = Property {
     name: "guarded",
-    says: "a peer with a token dials nothing for a CONNECT without it, and answers as a web server does",
+    says: "a peer with a token dials nothing for a CONNECT without it, and answers as nginx does",
 };
 
 fn run(input: &[u8], report: &mut Report) {
@@ -81,6 +93,16 @@ fn run(input: &[u8], report: &mut Report) {
     }
     answered(input, &answer, report);
     answered(input, &guarded.1, report);
+    if let Ok(Some((tunnel::Request::Enproxy(request), _))) = tunnel::decode_request(input)
+        && !request.is_addressed()
+    {
+        let refused = [&answer, &guarded.1]
+            .iter()
+            .all(|answer| answer.starts_with(b"HTTP/1.1 400 Bad Request\r\n"));
+        report.check(ADDRESSED, dialled.is_empty() && guarded.0.is_empty() && refused, || {
+            format!("{dialled:?} {}", String::from_utf8_lossy(&answer))
+        });
+    }
     // What comes after a first request that is none of CONNECT may be one.
     let connects = matches!(
         tunnel::decode_request(input),

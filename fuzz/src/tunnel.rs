@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proto::tunnel::{
-    self, BodyReader, ErrorBody, Framing, MAX_DESTINATION, MAX_ERROR_TEXT, MAX_HEAD, MAX_ID, Request,
+    self, BodyReader, ErrorBody, Framing, Host, MAX_DESTINATION, MAX_ERROR_TEXT, MAX_HEAD, MAX_ID, Request,
     connect::{self, MAX_TOKENS, MAX_VALUE, Preamble, Reply},
     encode_chunk, encode_last_chunk,
     enproxy::{self, Call, Form, Op, Purpose},
@@ -108,6 +108,9 @@ fn requests(input: &[u8], report: &mut Report) {
             });
         }
         Request::Enproxy(request) => {
+            if let Host::Named(host) = &request.host {
+                report.check(BOUNDED, is_word(host, MAX_DESTINATION), || format!("{host:?}"));
+            }
             if let Purpose::Call(call) = &request.purpose {
                 let fine = is_word(&call.id, MAX_ID) && is_word(&call.destination, MAX_DESTINATION);
                 report.check(BOUNDED, fine, || format!("{call:?}"));
