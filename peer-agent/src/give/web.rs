@@ -18,7 +18,7 @@
 //! | another coding than chunks | 501, and the connection closes |
 //! | a head that does not end in time | nothing, and the connection closes |
 //!
-//! A test compares this with a real nginx (`tests/interop/web.rs`). It withstands a look and not a study. enproxy knows no token: who
+//! A test compares this with a real nginx (`tests/interop/give/web.rs`). It withstands a look and not a study. enproxy knows no token: who
 //! speaks it is served.
 //!
 //! Every answer is made of constants, the page and the time of day, and repeats nothing of the question.
