@@ -183,7 +183,7 @@ impl Agent {
             remembered,
             _held: held,
         };
-        let task = Some(runtime.spawn(driver.run()));
+        let task = Some(runtime.spawn(driver.supervised()));
         Ok(Self {
             peer_id,
             tap,

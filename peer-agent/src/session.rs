@@ -3,8 +3,9 @@
 //! `machine` decides, `live` carries out, `channel` connects; here is the life around them: whose turn it is among the
 //! endpoints, how long to wait, pause and stop.
 
-use std::{fs::File, sync::Arc, time::Duration};
+use std::{fs::File, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use proto::{
     claims::{Protocols, SuccessionPair},
     ids::{Address, Pin},
@@ -89,8 +90,24 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Runs until the host wants it to stop.
-    pub(crate) async fn run(mut self) {
+    /// Runs until the host wants it to stop. A defect inside ends it as well, and is told: a standing that nobody keeps up to date
+    /// would deceive the host.
+    pub(crate) async fn supervised(self) {
+        let (standing, tap) = (self.standing.clone(), self.tap.clone());
+        if AssertUnwindSafe(self.run()).catch_unwind().await.is_err() {
+            tracing::error!(
+                "the agent has a defect, and has ended: start it again, and report what was said before this"
+            );
+            tap.disarm();
+            standing.send_modify(|standing| {
+                standing.rest(State::Stopped);
+                standing.reason = Some("defect".to_owned());
+                standing.remedy = Some(DEFECT.to_owned());
+            });
+        }
+    }
+
+    async fn run(mut self) {
         loop {
             let wish = *self.wishes.borrow_and_update();
             let wait = match wish {
@@ -179,6 +196,7 @@ impl Driver {
     }
 }
 
+const DEFECT: &str = "the agent has a defect, or the system refused it a thread, and has ended: restart the program; if it happens again, report it";
 /// Between two attempts that the host asked for.
 const TRIED_AGAIN: Duration = Duration::from_secs(5);
 

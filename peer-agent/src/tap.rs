@@ -69,9 +69,14 @@ impl Tap {
         )
     }
 
+    /// Whether a probe is expected anywhere now: one atomic load.
+    pub fn is_waiting(&self) -> bool {
+        self.shared.waiting.load(Ordering::Acquire) != 0
+    }
+
     /// Whether a probe is expected at `destination` now: whether [`Tap::flow`] would give a flow.
     pub fn is_armed(&self, destination: &str) -> bool {
-        self.shared.waiting.load(Ordering::Acquire) != 0
+        self.is_waiting()
             && self
                 .shared
                 .armed()
@@ -89,7 +94,7 @@ impl Tap {
     /// Asks whether to report a flow that the host opens to `destination` (the `host:port` exactly as its client
     /// sent it). `None`, nearly always: no probe is expected there, and the host need not report the flow.
     pub fn flow(&self, destination: &str) -> Option<Flow> {
-        if self.shared.waiting.load(Ordering::Acquire) == 0 {
+        if !self.is_waiting() {
             return None;
         }
         self.shared

@@ -54,6 +54,9 @@ struct Command {
     /// How many sessions, of those of which memory and idle time are measured
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     sessions: u32,
+    /// How often all of these are killed and come back before that; without, memory is what it is at first
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    churns: u32,
     /// A part that another process of this program plays
     #[arg(long, value_enum, hide = true)]
     role: Option<Role>,
@@ -115,7 +118,7 @@ fn main() -> ExitCode {
     }
     let mut well = true;
     for bench in names {
-        match bench.run(scale, command.sessions) {
+        match bench.run(scale, command.sessions, command.churns) {
             Ok(rows) => report.add(rows),
             Err(error) => {
                 well = false;
@@ -128,7 +131,7 @@ fn main() -> ExitCode {
 }
 
 impl Bench {
-    fn run(self, scale: Scale, sessions: u32) -> anyhow::Result<Vec<Row>> {
+    fn run(self, scale: Scale, sessions: u32, churns: u32) -> anyhow::Result<Vec<Row>> {
         match self {
             Self::Claims => claims::measure(scale),
             Self::Tap => tap::measure(scale),
@@ -138,7 +141,7 @@ impl Bench {
             Self::Admission => admission::measure(scale),
             Self::Foreign => foreign::measure(scale),
             Self::Bundled => foreign::bundled::measure(scale),
-            Self::Sessions => sessions::measure(scale, sessions),
+            Self::Sessions => sessions::measure(scale, sessions, churns),
         }
     }
 

@@ -1,5 +1,7 @@
 //! A peer as the loop holds it: its life, its session's facts, and its place on the agenda.
 
+use std::time::Duration;
+
 use proto::time::Timestamp;
 use rand::rngs::StdRng;
 
@@ -32,6 +34,8 @@ pub(super) struct Member {
     pub(super) probed: Timestamp,
     /// Its next probe, once that was chosen.
     pub(super) due: Option<Timestamp>,
+    /// Until then: a moment from which there is reason for one.
+    pub(super) wished: Option<Timestamp>,
     /// The moment under which it is on the agenda.
     pub(super) on_agenda: Option<Timestamp>,
 }
@@ -51,6 +55,7 @@ impl Member {
             queued: false,
             probed: Timestamp::default(),
             due: None,
+            wished: None,
             on_agenda: None,
         }
     }
@@ -85,7 +90,8 @@ impl Member {
             // A lease that was restored may have little left: it is renewed while a third of it remains.
             let renew = self.life.lease().map(|until| until.minus(policy.rules.lease / 3));
             let renew = renew.map(|renew| renew.max(self.probed.plus(policy.pace.spacing)));
-            self.due = [Some(self.probed.plus(wait)), renew].into_iter().flatten().min();
+            let chosen = [Some(self.probed.plus(wait)), renew, self.wished.take()];
+            self.due = chosen.into_iter().flatten().min();
         }
         self.due
     }
@@ -98,19 +104,32 @@ impl Member {
     /// Brings the next probe forward, as far as the time since the last one allows: who failed its way out gains less by
     /// reconnecting than who is well.
     pub(super) fn hint(&mut self, now: Timestamp, policy: &Policy) {
-        let out = self.life.strikes() >= policy.rules.strikes;
-        let gap = if out {
-            policy.pace.interval / 4
-        } else {
-            policy.pace.spacing
+        let gap = match self.life.strikes() >= policy.rules.strikes {
+            true => self.quarter(policy),
+            false => policy.pace.spacing,
         };
-        self.due = Some(now.max(self.probed.plus(gap)));
+        self.wish(now.max(self.probed.plus(gap)));
     }
 
-    /// The peer asks for its next probe. It comes no later for it, and no sooner after the last one than a quarter of the usual time:
-    /// asking for ever must not cost others their turn.
+    /// The peer asks for its next probe: asking for ever must not cost others their turn.
     pub(super) fn ask(&mut self, now: Timestamp, policy: &Policy) {
-        self.due = Some(sooner(self.due, self.probed.plus(policy.pace.interval / 4), now));
+        self.wish(now.max(self.probed.plus(self.quarter(policy))));
+    }
+
+    /// A quarter of the usual time between its probes, which doubles with each failure of one that is out ([`plan::wait`]).
+    fn quarter(&self, policy: &Policy) -> Duration {
+        let beyond = self.life.strikes().saturating_sub(policy.rules.strikes).min(6);
+        policy.pace.interval / 4 * 2_u32.pow(beyond)
+    }
+
+    /// A reason for a probe at `moment`. No probe comes later for it: where none was chosen yet, because one is under way, it is
+    /// one reason among others.
+    fn wish(&mut self, moment: Timestamp) {
+        let place = match self.due {
+            Some(_) => &mut self.due,
+            None => &mut self.wished,
+        };
+        *place = Some(place.map_or(moment, |earlier| earlier.min(moment)));
     }
 
     /// What the next probe needs.
@@ -154,30 +173,85 @@ impl Member {
     }
 }
 
-/// When a probe comes that was asked for at `now`: not before `soonest`, nor after the moment that was chosen.
-fn sooner(due: Option<Timestamp>, soonest: Timestamp, now: Timestamp) -> Timestamp {
-    let asked = now.max(soonest);
-    due.map_or(asked, |due| due.min(asked))
-}
-
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use proto::claims::Protocol;
+
     use super::*;
+    use crate::{
+        app,
+        config::Config,
+        decide::Event,
+        model::Reason,
+        verify::fixture::{at, proof},
+    };
+
+    fn policy() -> Policy {
+        app::policy(&Config::parse(include_str!("../../config/minimal.toml")).unwrap())
+    }
+
+    /// Of a peer that failed so often, never having been verified; its last probe began at second 100.
+    fn failed(times: u32, policy: &Policy) -> Member {
+        let identity = proof(50, "192.0.2.7:443", Protocol::Enproxy, 16, 0).identity().clone();
+        let mut life = Life::registered(identity).after(Event::Named, at(0, 0), &policy.rules);
+        for _ in 0..times {
+            life = life.after(Event::Failed(Reason::Truncated.into()), at(50, 0), &policy.rules);
+        }
+        Member {
+            registration: vec![1],
+            probed: at(100, 0),
+            ..Member::new(life, at(0, 0))
+        }
+    }
+
+    fn next(member: &mut Member, policy: &Policy) -> Duration {
+        member
+            .next_probe(true, at(101, 0), policy, 0.5)
+            .unwrap()
+            .since(at(100, 0))
+    }
 
     #[test]
-    fn asking_never_delays_a_probe_and_never_brings_it_too_near_to_the_last() {
-        let at = Timestamp::from_micros;
-        for (due, soonest, now, comes) in [
-            (Some(60), 15, 20, 20),
-            (Some(60), 15, 5, 15),
-            (Some(10), 15, 5, 10),
-            (None, 15, 5, 15),
-            (None, 15, 20, 20),
-        ] {
-            let due = due.map(at);
-            assert_eq!(sooner(due, at(soonest), at(now)), at(comes), "{due:?} {soonest} {now}");
-            // Asked again, it stays.
-            assert_eq!(sooner(Some(at(comes)), at(soonest), at(now + 3)), at(comes));
+    fn asking_never_delays_a_probe_also_not_while_one_is_under_way() {
+        let policy = policy();
+        for (failures, chosen_before) in [(1, false), (1, true), (0, false)] {
+            let usual = next(&mut failed(failures, &policy), &policy);
+            assert!(usual < policy.pace.interval / 4, "{usual:?}");
+            for wish in [Member::ask, Member::hint] {
+                let mut member = failed(failures, &policy);
+                if chosen_before {
+                    next(&mut member, &policy);
+                }
+                wish(&mut member, at(101, 0), &policy);
+                assert!(next(&mut member, &policy) <= usual);
+            }
         }
+    }
+
+    #[test]
+    fn asking_for_ever_gains_a_quarter_of_the_usual_time_however_often_a_peer_has_failed() {
+        let policy = policy();
+        for (failures, quarter) in [(2, 15), (3, 30), (5, 120), (30, 960)] {
+            let usual = next(&mut failed(failures, &policy), &policy);
+            let mut member = failed(failures, &policy);
+            next(&mut member, &policy);
+            for second in 101..115 {
+                member.ask(at(second, 0), &policy);
+            }
+            let asked = next(&mut member, &policy);
+            assert_eq!(asked, Duration::from_secs(quarter), "{failures} failures");
+            assert_eq!(asked * 4, usual);
+        }
+    }
+
+    #[test]
+    fn a_wish_is_fulfilled_once() {
+        let policy = policy();
+        let mut member = failed(2, &policy);
+        member.ask(at(101, 0), &policy);
+        assert_eq!(next(&mut member, &policy), policy.pace.interval / 4);
+        member.due = None;
+        assert_eq!(next(&mut member, &policy), policy.pace.interval);
     }
 }

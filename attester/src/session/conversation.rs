@@ -44,6 +44,8 @@ pub(super) struct Conversation {
     pub(super) pace: Pace,
     /// Whose registration the core was told of.
     pub(super) peer: Option<PeerId>,
+    /// When the agent last asked for a probe.
+    pub(super) asked: Option<Instant>,
 }
 
 /// How a session is left.
@@ -282,8 +284,13 @@ impl Conversation {
         ended_with(Ok(last))
     }
 
-    /// Tells the core as far as it has room: a hint is worth no wait.
-    fn ask_for_a_probe(&self) {
+    /// Tells the core as far as it has room, and not again at once: a hint is worth no wait and little work.
+    fn ask_for_a_probe(&mut self) {
+        let now = Instant::now();
+        if self.asked.is_some_and(|asked| now < asked + ASKED_AGAIN) {
+            return;
+        }
+        self.asked = Some(now);
         if let Some(peer) = self.peer.clone() {
             let session = self.link.id;
             let _ = self.shared.events.try_send(SessionEvent::Retest { peer, session });
@@ -361,5 +368,7 @@ fn too_many(full: Full) -> Finding {
 
 /// How long an offer stands.
 const WELCOME_LIFETIME: Duration = Duration::from_secs(60);
+/// Agents ask half as often at most.
+const ASKED_AGAIN: Duration = Duration::from_secs(5);
 /// A connection that ends takes its streams along first; by then it has followed.
 const SETTLED: Duration = Duration::from_millis(50);

@@ -95,6 +95,7 @@ impl Talk {
             inbound: stream(said),
             pace: Pace::new(Instant::now(), limits.pace, BURST),
             peer: None,
+            asked: None,
             shared,
         };
         Self {

@@ -104,6 +104,7 @@ impl StreamingService<ToAttester> for Begin {
             inbound: request.into_inner(),
             pace: Pace::new(Instant::now(), self.shared.limits.pace, BURST),
             peer: None,
+            asked: None,
         };
         self.shared.tasks.spawn(conversation.run());
         std::future::ready(Ok(Response::new(ReceiverStream::new(outgoing))))

@@ -32,16 +32,21 @@
 //
 // Threads. Settings are used by one thread at a time. Agents and flows may be used by any number of threads at once, but not while
 // they are freed or after. Nothing ever calls back into the host, and no thread of the library runs the host's code: the host asks, or
-// waits with a limit (peer_agent_wait). An agent has one thread of its own, and up to two more while it looks up names.
+// waits with a limit (peer_agent_wait). An agent has one thread of its own, and up to two more while it looks up names; all signals but
+// those of defects are blocked there, so that handlers run on the host's threads and no SIGPIPE ends the host.
 // Flow calls never wait for the network or for another flow; while nothing is announced, peer_agent_flow_open loads one word from memory.
-// Only peer_agent_wait, peer_agent_stop and peer_agent_free wait, as long as they say. After fork() the child must not use what the
-// parent made.
+// Only peer_agent_wait, peer_agent_stop and peer_agent_free wait, as long as they say; peer_agent_start reads and makes files. After
+// fork() the child must not use what the parent made, and the library must not be unloaded.
 //
 // Order. Calls in a wrong order are told apart from defects: what was stopped answers PEER_AGENT_STATUS_STOPPED, flows of an agent
 // that was stopped or freed may still be reported and closed, and a flow that has ended takes what comes and answers
 // PEER_AGENT_STATUS_FLOW_OVER.
 //
-// Panics. A defect inside does not unwind into the host: the call answers PEER_AGENT_STATUS_PANIC.
+// Defects. A panic inside does not unwind into the host: the call answers PEER_AGENT_STATUS_PANIC, and what Rust says of it is on standard
+// error. One on the agent's own thread ends the agent: its standing is then "stopped" with the reason "defect", waits end, and calls
+// answer PEER_AGENT_STATUS_STOPPED; start another.
+//
+// Languages. C99 and newer, C++.
 //
 // Versions. PEER_AGENT_ABI_VERSION grows with each change that breaks a program which was built before, and is the number in the shared
 // library's name (libpeer_agent_c.so.1). Functions, fields at the end of structs and values of enums may be added without that:
@@ -177,8 +182,8 @@ peer_agent_status peer_agent_start(const peer_agent_config *config,
                                    peer_agent_error **error_out);
 
 // Says goodbye, so that the peer leaves every rotation at once, and ends. Waits for at most `limit_ms` milliseconds (2500 is
-// always enough): PEER_AGENT_STATUS_TIMED_OUT when it goes on by itself then. Once it has ended its threads have, too, but for one
-// that waits for the system to look up a name. To stop an agent again does no harm.
+// enough unless the system is looking up a name that nobody answers): PEER_AGENT_STATUS_TIMED_OUT when it goes on by itself then.
+// With PEER_AGENT_STATUS_OK all its threads have done their work. To stop an agent again does no harm.
 peer_agent_status peer_agent_stop(const peer_agent *agent,
                                   uint32_t limit_ms,
                                   peer_agent_error **error_out);

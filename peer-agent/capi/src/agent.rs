@@ -2,6 +2,7 @@
 
 use std::{
     ffi::c_char,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use tokio::{
 
 use crate::{
     arguments::{bytes, free, handle, out, out_pointer},
-    board::{Board, Waited},
+    board::{Board, Threads, Waited},
     config::PeerAgentConfig,
     error::{PeerAgentError, PeerAgentStatus, Problem, entry},
     flow::destination_of,
@@ -27,6 +28,7 @@ pub struct PeerAgent {
     /// Beside the lock: flows wait for nobody.
     tap: Tap,
     board: Arc<Board>,
+    threads: Arc<Threads>,
     running: Mutex<Running>,
 }
 
@@ -40,14 +42,8 @@ struct Running {
 impl PeerAgent {
     fn start(config: &PeerAgentConfig) -> Result<Self, Problem> {
         let config = config.build()?;
-        let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            // For look-ups of names, one at a time.
-            .max_blocking_threads(2)
-            .thread_name("peer-agent")
-            .enable_all()
-            .build()
-            .map_err(|error| Problem::new(PeerAgentStatus::System, format!("cannot start a thread: {error}")))?;
+        let threads = Arc::new(Threads::default());
+        let runtime = runtime_of(&threads)?;
         let entered = runtime.enter();
         let agent = Agent::start(config, rand::rng()).map_err(|error| {
             let status = match error {
@@ -69,11 +65,15 @@ impl PeerAgent {
                 let standing = changes.borrow_and_update().clone();
                 posting.post(standing);
             }
+            // It was stopped; or it has a defect, which its last words tell.
+            let last = changes.borrow().clone();
+            posting.finish(last);
         });
         drop(entered);
         Ok(Self {
             tap: agent.tap(),
             board,
+            threads,
             running: Mutex::new(Running {
                 agent: Some(agent),
                 runtime: Some(runtime),
@@ -88,11 +88,11 @@ impl PeerAgent {
     /// Does something with the agent, unless it was told to stop.
     fn with(&self, act: impl FnOnce(&Agent)) -> PeerAgentStatus {
         match &self.running().agent {
-            Some(agent) => {
+            Some(agent) if !self.board.is_finished() => {
                 act(agent);
                 PeerAgentStatus::Ok
             }
-            None => PeerAgentStatus::Stopped,
+            _ => PeerAgentStatus::Stopped,
         }
     }
 
@@ -116,10 +116,13 @@ impl PeerAgent {
         }
         let runtime = self.running().runtime.take();
         if let Some(runtime) = runtime {
-            // Its threads end at once, but for a look-up of a name that nobody answers: for as long as the system asks.
-            runtime.shutdown_timeout(limit.saturating_sub(began.elapsed()).min(THREADS));
+            runtime.shutdown_timeout(limit.saturating_sub(began.elapsed()));
         }
-        PeerAgentStatus::Ok
+        // They end at once, but for a look-up of a name that nobody answers: that takes as long as the system asks.
+        match self.threads.wait(limit.saturating_sub(began.elapsed())) {
+            true => PeerAgentStatus::Ok,
+            false => PeerAgentStatus::TimedOut,
+        }
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -136,10 +139,57 @@ impl Drop for PeerAgent {
     }
 }
 
+/// A runtime with one thread, and up to two more for look-ups of names.
+fn runtime_of(threads: &Arc<Threads>) -> Result<Runtime, Problem> {
+    let (starting, ending) = (Arc::clone(threads), Arc::clone(threads));
+    let mut builder = runtime::Builder::new_multi_thread();
+    builder
+        .worker_threads(1)
+        .max_blocking_threads(2)
+        .thread_name("peer-agent")
+        .on_thread_start(move || {
+            starting.start();
+            leave_signals_to_the_host();
+        })
+        .on_thread_stop(move || ending.end())
+        .enable_all();
+    let no_thread = |error: &dyn std::fmt::Display| {
+        Problem::new(PeerAgentStatus::System, format!("the system gave no thread: {error}"))
+    };
+    // tokio panics where a thread cannot be had.
+    match catch_unwind(AssertUnwindSafe(|| builder.build())) {
+        Ok(built) => built.map_err(|error| no_thread(&error)),
+        Err(_) => Err(no_thread(&"raise the limit of processes")),
+    }
+}
+
+/// A signal that a thread of the library brings about, as SIGPIPE when an attester hangs up, must not end the host; and the host's
+/// handlers run on its own threads.
+#[cfg(unix)]
+fn leave_signals_to_the_host() {
+    use nix::sys::signal::{SigSet, Signal};
+
+    let mut all = SigSet::all();
+    // Blocked, what they tell would be undefined behaviour.
+    for defect in [
+        Signal::SIGSEGV,
+        Signal::SIGBUS,
+        Signal::SIGFPE,
+        Signal::SIGILL,
+        Signal::SIGTRAP,
+        Signal::SIGABRT,
+    ] {
+        all.remove(defect);
+    }
+    // It cannot fail for a mask that is one.
+    let _ = all.thread_block();
+}
+
+#[cfg(not(unix))]
+const fn leave_signals_to_the_host() {}
+
 /// An agent says its goodbye within 2 s, and is cut off then.
 const STOP: Duration = Duration::from_millis(2500);
-/// For threads to end after that.
-const THREADS: Duration = Duration::from_millis(400);
 
 /// Starts an agent. It connects by itself, and again whenever a session ends; an attester that cannot be reached is no error,
 /// the standing tells. The settings stay the caller's. Stop it with peer_agent_stop and free it with peer_agent_free.
@@ -163,8 +213,8 @@ pub unsafe extern "C" fn peer_agent_start(
 }
 
 /// Says goodbye, so that the peer leaves every rotation at once, and ends. Waits for at most `limit_ms` milliseconds (2500 is
-/// always enough): PEER_AGENT_STATUS_TIMED_OUT when it goes on by itself then. Once it has ended its threads have, too, but for one
-/// that waits for the system to look up a name. To stop an agent again does no harm.
+/// enough unless the system is looking up a name that nobody answers): PEER_AGENT_STATUS_TIMED_OUT when it goes on by itself then.
+/// With PEER_AGENT_STATUS_OK all its threads have done their work. To stop an agent again does no harm.
 ///
 /// # Safety
 /// Pointers as in the contract.

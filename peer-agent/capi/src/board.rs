@@ -53,6 +53,9 @@ impl Board {
 
     /// The last that will be posted.
     pub(crate) fn finish(&self, mut standing: Standing) {
+        if self.is_finished() {
+            return;
+        }
         // An agent that was cut off in the middle of its goodbye did not come to say so.
         if standing.state != State::Stopped {
             (standing.state, standing.reason, standing.remedy) = (State::Stopped, None, None);
@@ -84,6 +87,11 @@ impl Board {
         }
     }
 
+    /// Whether the agent has ended, by itself or because it was told to.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.posted().finished
+    }
+
     /// Waits for the end; whether it came.
     pub(crate) fn wait_finished(&self, limit: Duration) -> bool {
         let (posted, _) = self
@@ -95,5 +103,36 @@ impl Board {
 
     fn posted(&self) -> MutexGuard<'_, Posted> {
         self.posted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many threads of an agent have not ended.
+#[derive(Debug, Default)]
+pub(crate) struct Threads {
+    count: Mutex<usize>,
+    ended: Condvar,
+}
+
+impl Threads {
+    pub(crate) fn start(&self) {
+        *self.count() += 1;
+    }
+
+    pub(crate) fn end(&self) {
+        *self.count() -= 1;
+        self.ended.notify_all();
+    }
+
+    /// Waits until none is left; whether so.
+    pub(crate) fn wait(&self, limit: Duration) -> bool {
+        let (left, _) = self
+            .ended
+            .wait_timeout_while(self.count(), limit, |count| *count > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        *left == 0
+    }
+
+    fn count(&self) -> MutexGuard<'_, usize> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

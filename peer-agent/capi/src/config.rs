@@ -216,7 +216,7 @@ pub unsafe extern "C" fn peer_agent_config_set_address(
     // SAFETY: the caller's promise.
     unsafe {
         told(config, address, "address", error_out, |config, text| {
-            let wrong = |_| setting(format!("address: {text:?} is no ip:port, like 203.0.113.7:443"));
+            let wrong = |_| setting(format!("address: {:?} is no ip:port, like 203.0.113.7:443", cut(text)));
             config.address = Some(text.parse().map_err(wrong)?);
             Ok(())
         })
@@ -348,7 +348,7 @@ pub unsafe extern "C" fn peer_agent_config_set_bind(
     unsafe {
         told_or_none(config, address, "address", error_out, |config, text| {
             let parse = |text: &str| {
-                let wrong = |_| setting(format!("address: {text:?} is no IP address without a port"));
+                let wrong = |_| setting(format!("address: {:?} is no IP address without a port", cut(text)));
                 text.parse().map_err(wrong)
             };
             config.bind = text.map(parse).transpose()?;
@@ -435,7 +435,7 @@ unsafe fn parsed<T: FromStr<Err: std::fmt::Display>>(
         told(config, pointer, name, error_out, |config, text| {
             let value = text
                 .parse()
-                .map_err(|error| setting(format!("{name}: {text:?} is wrong: {error}")))?;
+                .map_err(|error| setting(format!("{name}: {:?} is wrong: {error}", cut(text))))?;
             set(config, value);
             Ok(())
         })
@@ -447,6 +447,12 @@ fn not_empty<'a>(text: &'a str, name: &str) -> Result<&'a str, Problem> {
         "" => Err(setting(format!("{name} is empty"))),
         text => Ok(text),
     }
+}
+
+/// As much of a wrong text as a message should repeat.
+fn cut(text: &str) -> &str {
+    let end = text.char_indices().map(|(at, _)| at).nth(100);
+    end.map_or(text, |end| &text[..end])
 }
 
 fn setting(message: String) -> Problem {

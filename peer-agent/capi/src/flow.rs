@@ -73,6 +73,10 @@ pub unsafe extern "C" fn peer_agent_flow_open(
         let agent = unsafe { handle(agent, "agent") }?;
         // SAFETY: the caller's promise.
         let destination = unsafe { bytes(destination.cast(), length, "destination") }?;
+        // The client chose the text and its length: it is not looked at for nothing.
+        if !agent.tap().is_waiting() {
+            return Ok(PeerAgentStatus::Ok);
+        }
         if let Some(flow) = destination_of(destination).and_then(|destination| agent.tap().flow(destination)) {
             place.set(Box::into_raw(Box::new(PeerAgentFlow::new(flow))));
         }

@@ -4,8 +4,10 @@
 
 use std::{
     env, fs,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::Arc,
 };
 
 /// An agent that nobody answers needs a root key all the same.
@@ -27,11 +29,47 @@ fn sixty_four_threads_and_a_stop() {
 }
 
 #[test]
+fn whoever_hangs_up_on_the_agent_does_not_end_its_host() {
+    signals(&Build::PLAIN, &[], 60);
+}
+
+#[test]
+fn a_host_that_gets_no_thread_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Build::PLAIN.program("no_threads", folder.path());
+    said(&run(&[], &program, &[text(folder.path()), ROOT]), "told as it is");
+}
+
+#[test]
 #[ignore = "needs a C compiler with AddressSanitizer"]
 fn the_sanitizers_find_nothing() {
     api(&Build::SANITIZED, &[]);
     cycles(&Build::SANITIZED, &[], 1000);
     threads(&Build::SANITIZED, &[], 500);
+    signals(&Build::SANITIZED, &[], 60);
+}
+
+/// The header is one for C++ as well.
+#[test]
+#[ignore = "needs a C++ compiler"]
+fn the_header_is_one_for_cplusplus() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, root) = (folder.path().join("host.cc"), Path::new(env!("CARGO_MANIFEST_DIR")));
+    fs::write(&source, "#include \"peer_agent.h\"\nint main() { return peer_agent_abi_version() == PEER_AGENT_ABI_VERSION ? 0 : 1; }\n").unwrap();
+    let program = folder.path().join("host");
+    let mut compiler = Command::new(env::var("CXX").unwrap_or_else(|_| "c++".to_owned()));
+    compiler
+        .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"])
+        .arg(root.join("include"))
+        .arg(&source);
+    let output = compiler
+        .arg(library())
+        .args(["-pthread", "-ldl", "-lm", "-o"])
+        .arg(&program)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", words(&output));
+    assert!(run(&[], &program, &[]).status.success());
 }
 
 #[test]
@@ -71,6 +109,33 @@ fn threads(build: &Build, under: &[&str], rounds: u32) {
     let program = build.program("threads", folder.path());
     let arguments = [text(folder.path()), ROOT, &rounds.to_string()];
     said(&run(under, &program, &arguments), "threads: 64");
+}
+
+/// With somebody at the attester's address who finishes the handshake and hangs up: what the agent says next has nobody to go to.
+fn signals(build: &Build, under: &[&str], count: u32) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = build.program("signals", folder.path());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = listener.local_addr().unwrap().to_string();
+    let made = rcgen::generate_simple_self_signed(["attester.example".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth();
+    let mut config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let config = Arc::new(config);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut secured = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            while secured.is_handshaking() && secured.complete_io(&mut stream).is_ok() {}
+        }
+    });
+    let arguments = [text(folder.path()), ROOT, &endpoint, &count.to_string()];
+    said(&run(under, &program, &arguments), "were hung up on");
 }
 
 /// How a program is built.

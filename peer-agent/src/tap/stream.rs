@@ -34,6 +34,16 @@ impl<S> Tapped<S> {
         &self.stream
     }
 
+    /// Reports a piece; once nothing more is wanted the connection is as it was.
+    fn report(&mut self, report: impl FnOnce(&mut Flow)) {
+        if let Some(flow) = &mut self.flow {
+            report(flow);
+            if !flow.is_watched() {
+                self.flow = None;
+            }
+        }
+    }
+
     fn end(&mut self, end: FlowEnd) {
         if let Some(flow) = self.flow.take() {
             flow.end(end);
@@ -49,11 +59,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tapped<S> {
         match (&result, &buf.filled()[before..]) {
             (Err(_), _) => self.end(FlowEnd::DestinationError),
             (Ok(()), []) if room => self.end(FlowEnd::DestinationEof),
-            (Ok(()), bytes) => {
-                if let Some(flow) = &mut self.flow {
-                    flow.down(bytes);
-                }
-            }
+            (Ok(()), bytes) => self.report(|flow| flow.down(bytes)),
         }
         Poll::Ready(result)
     }
@@ -63,11 +69,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tapped<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
         match &result {
-            Ok(written) => {
-                if let Some(flow) = &mut self.flow {
-                    flow.up(&bytes[..*written]);
-                }
-            }
+            Ok(written) => self.report(|flow| flow.up(&bytes[..*written])),
             Err(_) => self.end(FlowEnd::DestinationError),
         }
         Poll::Ready(result)

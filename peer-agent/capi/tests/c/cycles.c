@@ -53,8 +53,9 @@ int main(int argc, char **argv) {
     CHECK(entries("/proc/self/task") == tasks);
     CHECK(entries("/proc/self/fd") == files);
 #ifndef __SANITIZE_ADDRESS__
-    /* 1 MB: what the allocator keeps varies, what leaks grows with each cycle. The sanitizer keeps all and finds leaks itself. */
-    CHECK(grown < 256);
+    /* 8 KB a cycle of a thousand: what the allocator (or valgrind) keeps varies, an agent that leaks is larger. The sanitizer keeps
+     * all that was freed, and finds leaks itself. */
+    CHECK(grown < count);
 #endif
     return 0;
 }

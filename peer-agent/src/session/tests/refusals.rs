@@ -199,6 +199,17 @@ async fn an_agent_needs_settings_that_work() {
     start(own).stop().await;
 }
 
+#[tokio::test]
+async fn a_defect_ends_the_agent_and_is_told() {
+    // Whoever gets past the checks without an attester finds one.
+    let driver = driver(config(&[]));
+    let standing = driver.standing.subscribe();
+    driver.supervised().await;
+    let told = standing.borrow().clone();
+    assert_eq!((told.state, told.reason.as_deref()), (State::Stopped, Some("defect")));
+    assert!(told.remedy.unwrap().contains("restart the program"));
+}
+
 #[test]
 fn an_agent_needs_a_runtime() {
     let config = config(&["127.0.0.1:1".parse().unwrap()]);
