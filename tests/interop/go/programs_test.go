@@ -5,7 +5,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -261,23 +260,6 @@ func TestServersOf2014AnswerByteForByte(t *testing.T) {
 	}
 }
 
-func TestTLS12(t *testing.T) {
-	site := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	defer site.Close()
-	proxy := server(t, "-tls12", "-tls-cert", keyman+".pem", "-tls-key", keyman+".key.pem")
-	conn, err := tls.Dial("tcp", proxy, &tls.Config{InsecureSkipVerify: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if state := conn.ConnectionState(); state.Version != tls.VersionTLS12 || state.CipherSuite != tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 {
-		t.Errorf("%#x %s", state.Version, tls.CipherSuiteName(state.CipherSuite))
-	}
-	if results, err := get(t, "-proxy", proxy, "-tls", "-url", site.URL); err != nil {
-		t.Errorf("%v: %+v", err, results)
-	}
-}
-
 func TestPeerscannerCheck(t *testing.T) {
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != "HEAD" {
@@ -351,8 +333,5 @@ func TestServersRefuseWhatCannotWork(t *testing.T) {
 		}
 	}
 }
-
-// An RSA key and a certificate over it, made by getlantern/keyman.
-const keyman = "../../../attester/src/flashlight/testdata/keyman-rsa"
 
 var servers = []string{"enproxy-server", "chained2014-server"}

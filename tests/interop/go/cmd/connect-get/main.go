@@ -25,7 +25,7 @@ import (
 
 func main() {
 	var o options
-	flag.StringVar(&o.proxy, "proxy", "", "the proxy's `ip:port`")
+	o.proxy.Flags()
 	leaf := flag.String("leaf", "", "the proxy's certificate as a PEM `file`; plain TCP without it")
 	flag.StringVar(&o.device, "device", "1234-5678-90", "the device's `id`")
 	flag.Func("token", "a `token`; may be repeated, as clients of several servers send all that they have", func(token string) error {
@@ -34,8 +34,8 @@ func main() {
 	})
 	o.Flags()
 	flag.Parse()
-	if o.proxy == "" || !o.Valid() || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "usage: connect-get -proxy IP:PORT -url URL [flags]; see -help")
+	if !o.proxy.Valid(*leaf != "") || !o.Valid() || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "usage: connect-get -proxy IP:PORT -url URL [-leaf FILE [-tls12]] [flags]; see -help")
 		os.Exit(2)
 	}
 	if *leaf != "" {
@@ -52,9 +52,10 @@ func main() {
 
 type options struct {
 	fetch.What
-	proxy, device string
-	tokens        []string
-	leaf          []byte
+	proxy  fetch.Proxy
+	device string
+	tokens []string
+	leaf   []byte
 }
 
 // What fetches, through tunnels of its own.
@@ -65,7 +66,7 @@ func (o options) open() func() fetch.Result {
 
 // A tunnel to a destination.
 func (o options) connect(addr string) (net.Conn, error) {
-	conn, err := fetch.Dial(o.proxy, o.known())
+	conn, err := o.proxy.Dial(o.known())
 	if err != nil {
 		return nil, err
 	}

@@ -24,16 +24,16 @@ import (
 
 func main() {
 	var o options
-	flag.StringVar(&o.proxy, "proxy", "", "the proxy's `ip:port`")
 	flag.BoolVar(&o.tls, "tls", false, "speak TLS with it, without SNI; any certificate will do")
 	flag.StringVar(&o.host, "host", "", "the `name` to ask for until the proxy names itself; its address by default")
 	flag.BoolVar(&o.buffer, "buffer", false, "send whole bodies of known length instead of streaming chunks")
 	flag.BoolVar(&o.headers, "headers", false, "name tunnel and destination in headers, as in 2014, instead of in the path")
 	flag.BoolVar(&o.early, "as-2014-08", false, "do as the client of August 2014, which named tunnel and destination in headers and buffered")
+	o.proxy.Flags()
 	o.Flags()
 	flag.Parse()
-	if o.proxy == "" || !o.Valid() || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "usage: enproxy-get -proxy IP:PORT -url URL [flags]; see -help")
+	if !o.proxy.Valid(o.tls) || !o.Valid() || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "usage: enproxy-get -proxy IP:PORT -url URL [-tls [-tls12]] [flags]; see -help")
 		os.Exit(2)
 	}
 	// The package writes its log to both outputs; what goes wrong is in the result.
@@ -44,7 +44,8 @@ func main() {
 
 type options struct {
 	fetch.What
-	proxy, host                 string
+	proxy                       fetch.Proxy
+	host                        string
 	tls, buffer, headers, early bool
 }
 
@@ -79,9 +80,9 @@ func (o options) open() func() fetch.Result {
 
 func (o options) dial(string) (net.Conn, error) {
 	if !o.tls {
-		return fetch.Dial(o.proxy, nil)
+		return o.proxy.Dial(nil)
 	}
-	return fetch.Dial(o.proxy, func([]byte) error { return nil })
+	return o.proxy.Dial(func([]byte) error { return nil })
 }
 
 // A request of the client to the proxy. path is "<id>/<destination>/<operation>"; host is what the proxy called itself, or
@@ -91,7 +92,7 @@ func (o options) request(host, path, method string, body io.Reader) (*http.Reque
 		host = o.host
 	}
 	if host == "" {
-		host = o.proxy
+		host = o.proxy.Addr
 	}
 	if !o.headers && !o.early {
 		return http.NewRequest(method, "http://"+host+"/"+path+"/", body)

@@ -5,7 +5,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -75,24 +74,6 @@ func (w *What) Client(tunnel func(addr string) (net.Conn, error)) *http.Client {
 		// A redirection is an answer like any other.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-}
-
-// Dial connects to a proxy, and speaks TLS with it if known is there, which is asked of the certificate that it shows. No ServerName,
-// so no SNI: flashlight sends none.
-func Dial(proxy string, known func(certificate []byte) error) (net.Conn, error) {
-	conn, err := net.DialTimeout("tcp", proxy, dialTimeout)
-	if err != nil || known == nil {
-		return conn, err
-	}
-	secured := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
-	if err = secured.Handshake(); err == nil {
-		err = known(secured.ConnectionState().PeerCertificates[0].Raw)
-	}
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return secured, nil
 }
 
 // All fetches as often as the flags say. open makes what fetches, with a client of its own.
@@ -192,6 +173,3 @@ func Tell[R any](program string, results <-chan R, well func(R) bool) {
 	}
 	os.Exit(status)
 }
-
-// As in flashlight.
-const dialTimeout = 20 * time.Second

@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+
+	"interop/internal/tls2014"
 )
 
 // Where a server listens.
@@ -75,18 +77,7 @@ func (w *Where) listen() (net.Listener, error) {
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{certificate}}
 	if w.tls12 {
-		config.MaxVersion, config.CipherSuites = tls.VersionTLS12, suitesOf2014
+		tls2014.Limit(config)
 	}
 	return tls.Listen("tcp", w.addr, config)
-}
-
-// Of flashlight's list, those that are still in Go. With a key of today's clients, who want an AEAD, one is left.
-var suitesOf2014 = []uint16{
-	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-	tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA,
-	tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA,
-	tls.TLS_ECDHE_RSA_WITH_RC4_128_SHA,
-	tls.TLS_RSA_WITH_AES_256_CBC_SHA,
-	tls.TLS_RSA_WITH_AES_128_CBC_SHA,
-	tls.TLS_RSA_WITH_RC4_128_SHA,
 }
