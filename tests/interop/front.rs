@@ -29,7 +29,7 @@ pub(crate) struct Front {
 pub(crate) struct Seen {
     /// Connections opened.
     pub(crate) connections: usize,
-    /// Protected TLS 1.3 records sent. A client's first is the end of the handshake, then comes what it has to say.
+    /// Protected TLS records sent. A client's first is the end of the handshake, then comes what it has to say.
     pub(crate) records: usize,
     /// Of these, those on the first connection.
     pub(crate) first: usize,
@@ -120,8 +120,10 @@ async fn answers(
     }
 }
 
-/// Passes TLS records on (RFC 8446, section 5.1) and tells of each protected one.
+/// Passes TLS records on (RFC 8446, section 5.1) and tells of each protected one. In TLS 1.2 the end of the handshake is protected
+/// and still called a handshake record.
 async fn records(from: &mut tcp::ReadHalf<'_>, to: &mut tcp::WriteHalf<'_>, sent: impl Fn()) -> io::Result<()> {
+    let mut changed = false;
     loop {
         let mut record = vec![0; 5];
         from.read_exact(&mut record).await?;
@@ -129,10 +131,15 @@ async fn records(from: &mut tcp::ReadHalf<'_>, to: &mut tcp::WriteHalf<'_>, sent
         record.resize(5 + length, 0);
         from.read_exact(&mut record[5..]).await?;
         to.write_all(&record).await?;
-        if record[0] == APPLICATION_DATA {
-            sent();
+        match record[0] {
+            CHANGE_CIPHER_SPEC => changed = true,
+            APPLICATION_DATA => sent(),
+            HANDSHAKE if changed => sent(),
+            _ => {}
         }
     }
 }
 
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const HANDSHAKE: u8 = 22;
 const APPLICATION_DATA: u8 = 23;

@@ -1,16 +1,12 @@
 //! curl through our server.
 
-use std::{
-    fs::{self, Permissions},
-    os::unix::fs::PermissionsExt,
-    process::Output,
-};
+use std::process::Output;
 
 use data_encoding::BASE64;
 use proto::ids::Pin;
 
-use super::{Peer, RIGHT, file, guarded_by_token};
-use crate::{nobody, pattern, programs::curl, servers::KEYMAN_KEY, site::Site};
+use super::{Peer, RIGHT, file, guarded_by_token, with_rsa_key};
+use crate::{nobody, pattern, programs::curl, site::Site};
 
 #[tokio::test]
 #[ignore = "needs curl, see tests/setup.sh"]
@@ -62,12 +58,7 @@ async fn curl_agrees_on_the_pin() {
 #[tokio::test]
 #[ignore = "needs curl, see tests/setup.sh"]
 async fn a_client_with_the_tls_of_2014_needs_an_rsa_key() {
-    let rsa = Peer::start(|config| {
-        let path = config.state.join("tls.key");
-        fs::write(&path, KEYMAN_KEY).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-    });
-    for (peer, status) in [(&rsa, 0), (&Peer::start(|_| {}), NO_HANDSHAKE)] {
+    for (peer, status) in [(&Peer::start(with_rsa_key), 0), (&Peer::start(|_| {}), NO_HANDSHAKE)] {
         let url = format!("https://{}/", peer.address);
         let limited = ["--tls-max", "1.2", "--ciphers", "ECDHE-RSA-AES128-GCM-SHA256"];
         let output = curl(&[&limited[..], &["--head", "--insecure", &url]].concat()).await;
