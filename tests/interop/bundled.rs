@@ -201,6 +201,9 @@ impl GoPeer {
             .args(["-bind", &listen.ip().to_string()])
             .args(["-state".as_ref(), state.path().as_os_str()])
             .args(flags);
+        if program != "droppingpeer" {
+            command.arg("-allow-private");
+        }
         if public != listen {
             command.args(["-public", &public.to_string()]);
         }

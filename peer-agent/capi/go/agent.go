@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -79,12 +80,14 @@ type Config struct {
 	Software string
 }
 
-// Agent is a running agent. Its methods may be called by any number of goroutines at once. A nil *Agent is one that does nothing: it
-// wraps nothing and has no standing, so that a host without an attester needs no special case.
+// Agent is a running agent. Its methods may be called by any number of goroutines at once. A nil *Agent (or a zero Agent) is one that
+// does nothing: it wraps nothing and has no standing, so that a host without an attester needs no special case.
 type Agent struct {
 	// Held for reading by calls that use the handle, for writing by the one that frees it.
 	mu     sync.RWMutex
 	handle *C.peer_agent
+	// The last standing, once the handle is gone.
+	last Standing
 
 	changesOnce sync.Once
 	changes     chan Standing
@@ -112,20 +115,29 @@ func Start(config Config) (*Agent, error) {
 	return agent, nil
 }
 
-// Standing is where the peer stands now. After Close it is the zero Standing.
+// Standing is where the peer stands now. After Close it is the last: Stopped.
 func (a *Agent) Standing() Standing {
-	var standing Standing
-	_ = a.with(func(handle *C.peer_agent) error {
-		var found *C.peer_agent_standing
-		err := try(func(failed **C.peer_agent_error) C.peer_agent_status {
-			return C.peer_agent_standing_get(handle, &found, failed)
-		})
-		if err == nil {
-			standing = take(&found)
-		}
-		return err
+	if a == nil {
+		return Standing{}
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.standing()
+}
+
+// standing is called with the lock held.
+func (a *Agent) standing() Standing {
+	if a.handle == nil {
+		return a.last
+	}
+	var found *C.peer_agent_standing
+	err := try(func(failed **C.peer_agent_error) C.peer_agent_status {
+		return C.peer_agent_standing_get(a.handle, &found, failed)
 	})
-	return standing
+	if err != nil {
+		return Standing{}
+	}
+	return take(&found)
 }
 
 // StandingJSON is the same as one JSON object, with the names that the program peer-agent uses.
@@ -146,9 +158,10 @@ func (a *Agent) StandingJSON() ([]byte, error) {
 }
 
 // Changes tells each change of the standing, beginning with the one at the first call. Changes in quick succession may be told as one:
-// whoever reads late finds the newest. It is the same channel at every call, and is closed by Close.
+// whoever reads late finds the newest. It is the same channel at every call; the last standing in it is Stopped, and then Close closes
+// it. From the first call on an agent that is forgotten is not collected: close it.
 func (a *Agent) Changes() <-chan Standing {
-	if a == nil {
+	if a.isNone() {
 		return nil
 	}
 	a.changesOnce.Do(func() {
@@ -172,16 +185,25 @@ func (a *Agent) watch() {
 		switch {
 		case err == nil:
 			seen = standing.Sequence
-			select {
-			case <-a.changes:
-			default:
-			}
-			a.changes <- standing
+			a.tell(standing)
 		case errors.Is(err, errTimedOut):
 		default:
+			// It may have stopped, and been freed, between two looks.
+			if last := a.Standing(); last.Sequence > seen {
+				a.tell(last)
+			}
 			return
 		}
 	}
+}
+
+// tell puts a standing in the place of an older one that nobody has read.
+func (a *Agent) tell(standing Standing) {
+	select {
+	case <-a.changes:
+	default:
+	}
+	a.changes <- standing
 }
 
 // Wait waits for a standing that fits, and returns it: the present one, if that does. The error is the context's, or ErrStopped.
@@ -253,7 +275,7 @@ func (a *Agent) Close() error { return a.Stop(context.Background()) }
 // Stop does what Close does, and waits until the context is done at most: what is left then goes on by itself, and Stop returns the
 // context's error.
 func (a *Agent) Stop(ctx context.Context) error {
-	if a == nil {
+	if a.isNone() {
 		return nil
 	}
 	a.closeOnce.Do(func() {
@@ -279,8 +301,12 @@ func (a *Agent) free() {
 	})
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.last = a.standing()
 	C.peer_agent_free(&a.handle)
 }
+
+// isNone tells an agent that Start did not make: nil, or the zero value.
+func (a *Agent) isNone() bool { return a == nil || a.closed == nil }
 
 // with calls something with the handle, which is not freed meanwhile.
 func (a *Agent) with(call func(*C.peer_agent) error) error {
@@ -323,6 +349,9 @@ func (c Config) apply(settings *C.peer_agent_config) error {
 	type bytesSetter func(*C.uint8_t, C.size_t, **C.peer_agent_error) C.peer_agent_status
 	var err error
 	text := func(value string, set textSetter) {
+		if strings.IndexByte(value, 0) >= 0 && err == nil {
+			err = &Error{Status: "invalid-setting", Message: fmt.Sprintf("a setting has a NUL character in it: %.100q", value)}
+		}
 		if err == nil && value != "" {
 			copied := C.CString(value)
 			defer C.free(unsafe.Pointer(copied))

@@ -59,6 +59,7 @@ func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
 		"token":                             func(c *Config) { c.ConnectToken = "not visible" },
 		"IP address":                        func(c *Config) { c.BindAddress = "127.0.0.1:80" },
 		"software":                          func(c *Config) { c.Software = strings.Repeat("x", 65) },
+		"NUL character":                     func(c *Config) { c.Software = "x\x00y" },
 		"cannot be read":                    func(c *Config) { c.KeysetFile = os.DevNull + "/keyset" },
 	} {
 		config := config(t)
@@ -142,6 +143,25 @@ func TestChangesEndWithTheAgent(t *testing.T) {
 	}
 }
 
+// However the close falls between two looks of the goroutine that watches.
+func TestTheLastChangeIsThatItStopped(t *testing.T) {
+	for i := 0; i < 200; i++ {
+		agent, err := Start(config(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes := agent.Changes()
+		go agent.Close()
+		last := Standing{}
+		for standing := range changes {
+			last = standing
+		}
+		if last.State != Stopped {
+			t.Fatalf("%+v", last)
+		}
+	}
+}
+
 func TestAfterCloseNothingHappens(t *testing.T) {
 	agent := start(t, config(t))
 	for i := 0; i < 2; i++ {
@@ -160,7 +180,7 @@ func TestAfterCloseNothingHappens(t *testing.T) {
 	if _, err := agent.Wait(context.Background(), func(Standing) bool { return false }); !errors.Is(err, ErrStopped) {
 		t.Error(err)
 	}
-	if standing := agent.Standing(); standing != (Standing{}) {
+	if standing := agent.Standing(); standing.State != Stopped || len(standing.PeerID) != 26 {
 		t.Errorf("%+v", standing)
 	}
 	if _, open := <-agent.Changes(); open {
@@ -187,7 +207,12 @@ func TestAStopThatMayNotWaitGoesOnByItself(t *testing.T) {
 }
 
 func TestANilAgentDoesNothing(t *testing.T) {
-	var agent *Agent
+	doesNothing(t, nil)
+	doesNothing(t, &Agent{})
+}
+
+func doesNothing(t *testing.T, agent *Agent) {
+	t.Helper()
 	if err := agent.Close(); err != nil {
 		t.Error(err)
 	}
@@ -262,6 +287,15 @@ func TestAgentsLeaveNoGoroutineAndNoThread(t *testing.T) {
 			t.Fatal(err)
 		}
 		agent.Changes()
+		// A thread gives itself its name once it runs.
+		named := runtime.GOOS != "linux"
+		for j := 0; !named && j < 10000; j++ {
+			named = threads(t)[library] > 0
+			time.Sleep(time.Millisecond)
+		}
+		if !named {
+			t.Error("its thread has another name")
+		}
 		if err := agent.Close(); err != nil {
 			t.Error(err)
 		}
@@ -273,6 +307,26 @@ func TestAgentsLeaveNoGoroutineAndNoThread(t *testing.T) {
 	if now := runtime.NumGoroutine(); now > before {
 		t.Errorf("%d goroutines, %d before", now, before)
 	}
+	// Go keeps threads that have waited in calls for later; the library's own end with their agents.
+	if now := threads(t); now[library] > 0 {
+		t.Errorf("%v", now)
+	}
+}
+
+// The name of the library's threads.
+const library = "peer-agent"
+
+// threads counts this process's threads by name; nothing where there is no /proc.
+func threads(t *testing.T) map[string]int {
+	t.Helper()
+	found := map[string]int{}
+	names, _ := filepath.Glob("/proc/self/task/*/comm")
+	for _, file := range names {
+		if name, err := os.ReadFile(file); err == nil {
+			found[strings.TrimSpace(string(name))]++
+		}
+	}
+	return found
 }
 
 // For the race detector: everything at once, and a close in the middle.

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"sync/atomic"
 )
 
 // WrapDial lays the agent around the function with which a host dials destinations, such as enproxy.Proxy.Dial. The address is the
-// "host:port" as the client sent it. While no probe is expected there, the connection is returned as it was dialled.
+// "host:port" as the client sent it. While no probe is expected there, the connection is returned as it was dialled; otherwise it is
+// one around it, which has CloseWrite and CloseRead if that has them, and NetConn, which gives it. A host must not take for granted
+// that it gets a *net.TCPConn.
 func (a *Agent) WrapDial(dial func(address string) (net.Conn, error)) func(address string) (net.Conn, error) {
 	return func(address string) (net.Conn, error) {
 		conn, err := dial(address)
@@ -71,18 +74,26 @@ type watchedConn struct {
 // A halfClosingConn is one whose sending side can be closed alone.
 type halfClosingConn struct {
 	*watchedConn
-	closeWrite func() error
+	half halfCloser
+}
+
+type halfCloser interface {
+	CloseRead() error
+	CloseWrite() error
 }
 
 func watched(conn net.Conn, flow reporter) net.Conn {
 	watched := &watchedConn{Conn: conn, flow: flow}
 	// Some servers leave a connection to the garbage collector.
 	runtime.SetFinalizer(watched, func(watched *watchedConn) { watched.flow.close() })
-	if half, ok := conn.(interface{ CloseWrite() error }); ok {
-		return &halfClosingConn{watched, half.CloseWrite}
+	if half, ok := conn.(halfCloser); ok {
+		return &halfClosingConn{watched, half}
 	}
 	return watched
 }
+
+// NetConn is the connection that was dialled. What is read from it or written to it is not told.
+func (c *watchedConn) NetConn() net.Conn { return c.Conn }
 
 func (c *watchedConn) Read(bytes []byte) (int, error) {
 	n, err := c.Conn.Read(bytes)
@@ -106,12 +117,11 @@ func (c *watchedConn) Write(bytes []byte) (int, error) {
 	return n, err
 }
 
-// ended tells how a connection ended, if it did: a read that timed out has not ended it, since enproxy asks its destinations with
-// deadlines of 35 ms.
+// ended tells how a connection ended, if it did: a read whose deadline came has not ended it, since enproxy asks its destinations with
+// deadlines of 35 ms. (A destination that does not answer any more, ETIMEDOUT, has.)
 func (c *watchedConn) ended(err error) {
-	var timeout net.Error
 	switch {
-	case err == nil, errors.As(err, &timeout) && timeout.Timeout():
+	case err == nil, errors.Is(err, os.ErrDeadlineExceeded):
 	case errors.Is(err, io.EOF):
 		c.flow.eof()
 		c.over.Store(true)
@@ -131,4 +141,7 @@ func (c *watchedConn) Close() error {
 }
 
 // CloseWrite closes the sending side.
-func (c *halfClosingConn) CloseWrite() error { return c.closeWrite() }
+func (c *halfClosingConn) CloseWrite() error { return c.half.CloseWrite() }
+
+// CloseRead closes the receiving side.
+func (c *halfClosingConn) CloseRead() error { return c.half.CloseRead() }

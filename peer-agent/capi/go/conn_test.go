@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -101,6 +102,7 @@ func TestFailuresAreToldAndTheHostsOwnCloseIsNone(t *testing.T) {
 	}{
 		{&script{reads: []answer{{"x", broken}}}, "down x, failed, close"},
 		{&script{reads: []answer{{"", net.ErrClosed}}}, "close"},
+		{&script{reads: []answer{{"", &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ETIMEDOUT)}}}}, "failed, close"},
 		{&script{reads: []answer{{"", &net.OpError{Op: "read", Err: net.ErrClosed}}}}, "close"},
 	} {
 		told := &note{wants: 100}
@@ -148,9 +150,12 @@ func TestTheSendingSideCanBeClosedAlone(t *testing.T) {
 	told := &note{wants: 100}
 	conn := watched(dialled, told)
 	defer conn.Close()
-	half, ok := conn.(interface{ CloseWrite() error })
+	half, ok := conn.(halfCloser)
 	if !ok {
 		t.Fatalf("%T", conn)
+	}
+	if inner := conn.(interface{ NetConn() net.Conn }).NetConn(); inner != dialled {
+		t.Errorf("%T", inner)
 	}
 	if _, err := conn.Write([]byte("hello")); err != nil {
 		t.Fatal(err)
@@ -167,7 +172,7 @@ func TestTheSendingSideCanBeClosedAlone(t *testing.T) {
 	defer other.Close()
 	plain := watched(pipe, &note{})
 	defer plain.Close()
-	if _, ok := plain.(interface{ CloseWrite() error }); ok {
+	if _, ok := plain.(halfCloser); ok {
 		t.Error("a pipe's sending side cannot be closed alone")
 	}
 }

@@ -21,7 +21,8 @@ import (
 	"time"
 
 	"peer-agent.example/agent"
-	"peer-agent.example/agent/cmd/internal/tlskey"
+	"peer-agent.example/agent/cmd/global"
+	"peer-agent.example/agent/cmd/tlskey"
 )
 
 func main() {
@@ -33,6 +34,7 @@ func main() {
 	flag.StringVar(&o.attester, "attester", "", "the attester's `host:port`; without it the peer serves, and nobody verifies it")
 	flag.StringVar(&o.root, "root", "", "the attester's root `key`, ed25519:…")
 	flag.StringVar(&o.bind, "bind", "", "the local `ip` that sessions and connections to destinations leave from")
+	flag.BoolVar(&o.private, "allow-private", false, "let clients reach this machine and its network as well; for tests")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -42,7 +44,10 @@ func main() {
 	}
 }
 
-type options struct{ listen, public, state, token, attester, root, bind string }
+type options struct {
+	listen, public, state, token, attester, root, bind string
+	private                                            bool
+}
 
 func serve(ctx context.Context, o options) error {
 	certificate, err := tlskey.Load(o.state)
@@ -74,7 +79,10 @@ func serve(ctx context.Context, o options) error {
 	}()
 
 	// agent: lay it around the function that dials destinations.
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	if !o.private {
+		dialer.Control = global.Only
+	}
 	if ip := net.ParseIP(o.bind); ip != nil {
 		dialer.LocalAddr = &net.TCPAddr{IP: ip}
 	}

@@ -23,7 +23,8 @@ import (
 	"github.com/getlantern/idletiming"
 
 	"peer-agent.example/agent"
-	"peer-agent.example/agent/cmd/internal/tlskey"
+	"peer-agent.example/agent/cmd/global"
+	"peer-agent.example/agent/cmd/tlskey"
 )
 
 func main() {
@@ -34,6 +35,7 @@ func main() {
 	flag.StringVar(&o.attester, "attester", "", "the attester's `host:port`; without it the peer serves, and nobody verifies it")
 	flag.StringVar(&o.root, "root", "", "the attester's root `key`, ed25519:…")
 	flag.StringVar(&o.bind, "bind", "", "the local `ip` that sessions and connections to destinations leave from")
+	flag.BoolVar(&o.private, "allow-private", false, "let clients reach this machine and its network as well; for tests")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -43,7 +45,10 @@ func main() {
 	}
 }
 
-type options struct{ listen, public, state, attester, root, bind string }
+type options struct {
+	listen, public, state, attester, root, bind string
+	private                                     bool
+}
 
 func serve(ctx context.Context, o options) error {
 	certificate, err := tlskey.Load(o.state)
@@ -77,6 +82,9 @@ func serve(ctx context.Context, o options) error {
 
 	// agent: lay it around the function that dials destinations.
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	if !o.private {
+		dialer.Control = global.Only
+	}
 	if o.bind != "" {
 		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(o.bind)}
 	}

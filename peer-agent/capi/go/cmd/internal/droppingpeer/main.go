@@ -15,7 +15,7 @@ import (
 	"github.com/getlantern/enproxy"
 
 	"peer-agent.example/agent"
-	"peer-agent.example/agent/cmd/internal/tlskey"
+	"peer-agent.example/agent/cmd/tlskey"
 )
 
 func main() {
