@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod bundled;
+mod c_host;
 mod captures;
 mod clients;
 mod front;

@@ -90,7 +90,7 @@ impl Drop for Running {
 }
 
 /// A peer's TLS key and certificate, as `tls.key` and `tls.crt` in a folder: RSA, as the Go package keyman made them for flashlight.
-fn identity() -> TempDir {
+pub(crate) fn identity() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("tls.crt"), KEYMAN_CERTIFICATE).unwrap();
     fs::write(folder.path().join("tls.key"), KEYMAN_KEY).unwrap();

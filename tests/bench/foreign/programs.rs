@@ -53,7 +53,9 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let identity = identity()?;
         let mut command = Command::new(built("givepeer")?);
-        command.args(["-allow-private", "-listen", "127.0.0.1:0", "-state"]).arg(identity.path());
+        command
+            .args(["-allow-private", "-listen", "127.0.0.1:0", "-state"])
+            .arg(identity.path());
         if let Some((address, root, key)) = attester {
             key.write_new(&identity.path().join("peer.key"))?;
             command.args(["-attester", &address.to_string(), "-root", &root.to_string()]);
