@@ -113,13 +113,21 @@ impl Life {
     /// another TLS key or other protocols. What counted against them counts on, for nothing of that washes anybody clean; of
     /// what was proven nothing does (promise P1).
     pub fn succeeding<'a>(identity: Identity, past: impl IntoIterator<Item = &'a Self>) -> Self {
-        past.into_iter().fold(Self::registered(identity), |life, earlier| Self {
-            strikes: life.strikes.saturating_add(earlier.strikes),
-            doubts: life.doubts.max(earlier.doubts),
-            turn: life.turn.max(earlier.turn),
-            last: earlier.why().or(life.last),
-            blamed: earlier.blamed.clone().or(life.blamed),
-            ..life
+        past.into_iter().fold(Self::registered(identity), |life, earlier| {
+            // By which way it failed goes with the failure: only that way takes it off.
+            let (blamed, blamed_behind_edge) = match &earlier.blamed {
+                Some(finding) => (Some(finding.clone()), earlier.blamed_behind_edge),
+                None => (life.blamed, life.blamed_behind_edge),
+            };
+            Self {
+                strikes: life.strikes.saturating_add(earlier.strikes),
+                doubts: life.doubts.max(earlier.doubts),
+                turn: life.turn.max(earlier.turn),
+                last: earlier.why().or(life.last),
+                blamed,
+                blamed_behind_edge,
+                ..life
+            }
         })
     }
 
@@ -276,8 +284,9 @@ impl Life {
         }
         // Before membership strikes add up, so that who fails now and then is told so; a member's must be consecutive.
         // Only the way that failed takes them off: through an edge a peer may answer whose own port is dead, and directly one that
-        // serves the edge's clients otherwise.
-        let same_way = if self.blamed_behind_edge {
+        // serves the edge's clients otherwise. No edge reaches one that has moved to another port since: it answers for itself.
+        let reached = rules.fronted_route(&self.identity).is_some();
+        let same_way = if self.blamed_behind_edge && reached {
             proof.is_fronted()
         } else {
             proof.is_direct()

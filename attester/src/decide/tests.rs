@@ -1,13 +1,18 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::ops::Range;
+
 use proptest::prelude::*;
-use proto::claims::Protocol;
+use proto::claims::{Path, Protocol};
 
 use super::*;
-use crate::verify::{
-    Demands, Trust,
-    fixture::{Probe, at, key, proof},
-    recheck,
+use crate::{
+    model::Route,
+    verify::{
+        Demands, Trust,
+        fixture::{Probe, at, key, proof, proof_by},
+        recheck,
+    },
 };
 
 const ADDRESS: &str = "192.0.2.7:443";
@@ -104,6 +109,57 @@ fn a_new_key_begins_at_registered_with_the_failures_of_the_old() {
     let gone = once.after(Event::Goodbye, at(11, 0), &rules);
     let life = succeeding(&[&gone]);
     assert_eq!((life.strikes(), life.last()), (0, None));
+}
+
+/// A failure is inherited together with the way by which it was seen: only a proof by that way takes it off.
+#[test]
+fn what_failed_behind_the_edge_counts_there_for_a_new_key_too() {
+    let rules = Rules {
+        fronted: Some(Fronted {
+            port: 443,
+            required: false,
+        }),
+        ..Rules::default()
+    };
+    let proved = |life: Life, address, route, second| {
+        let proof = proof_by(51, address, route, LARGE, second);
+        life.after(Event::Proved(Box::new(proof)), at(second + 1, 0), &rules)
+    };
+    let direct = |life, address, seconds: Range<u64>| {
+        seconds.fold(life, |life, second| {
+            let protocol = [Protocol::Enproxy, Protocol::Connect][usize::from(second % 2 == 1)];
+            proved(life, address, Route::direct(protocol), second)
+        })
+    };
+    let successor = |address, past: &[&Life]| {
+        let identity = proof(51, address, Protocol::Enproxy, 16, 0).identity().clone();
+        Life::succeeding(identity, past.iter().copied()).after(Event::Named, at(20, 0), &rules)
+    };
+    let behind = verified().after(Event::FailedBehindEdge(Reason::Egress.into()), at(10, 0), &rules);
+    let directly = fail(verified(), Reason::Truncated, 10);
+    for (past, there) in [
+        (&[&behind][..], true),
+        // Who never failed has no say in it, and of two failures the later one counts.
+        (&[&behind, &verified()], true),
+        (&[&directly, &behind], true),
+        (&[&behind, &directly], false),
+    ] {
+        assert_eq!(successor(ADDRESS, past).is_blamed_behind_edge(), there);
+    }
+
+    let life = direct(successor(ADDRESS, &[&behind]), ADDRESS, 21..26);
+    assert_eq!((life.standing().name(), life.strikes()), ("verified", 1));
+    let fronted = Route {
+        path: Path::Fronted,
+        protocol: Protocol::Enproxy,
+    };
+    let life = proved(life, ADDRESS, fronted, 26);
+    assert_eq!((life.strikes(), life.is_blamed_behind_edge()), (0, false));
+    // At another port there is no such way: nobody owes for ever what cannot be asked.
+    let elsewhere = "192.0.2.7:8443";
+    let life = direct(successor(elsewhere, &[&behind]), elsewhere, 21..24);
+    assert_eq!((life.standing().name(), life.strikes()), ("verified", 1));
+    assert_eq!(direct(life, elsewhere, 24..25).strikes(), 0);
 }
 
 #[test]
