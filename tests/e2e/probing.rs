@@ -157,6 +157,14 @@ async fn a_peer_without_an_agent_is_probed_by_each_protocol() -> anyhow::Result<
             "{told}"
         );
     }
+    // It carries under any name; an edge finds it by its own alone.
+    let other = "peer-a.zone.test, not peer-b.zone.test: behind an edge it would be refused";
+    for (asked, would_be_refused) in [("peer-b.zone.test", true), ("Peer-A.zone.test.", false)] {
+        let ran = operator.probe(&[address, "--host", asked])?;
+        let said = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(ran.code == 0 && said.contains("own name peer-a.zone.test"), "{said}");
+        assert_eq!(said.contains(other), would_be_refused, "{said}");
+    }
     let told = operator.carried(&[address])?;
     assert_eq!(
         (&told["pin"], &told["pin_compared"], &told["goodput"]),
@@ -295,6 +303,8 @@ async fn of_several_addresses_the_first_is_probed_and_the_others_are_told() -> a
     };
     assert!(both.iter().any(|address| said(address)), "{}", ran.out);
     assert!(both.iter().all(|address| ran.out.contains(address)), "{}", ran.out);
+    // Nor is a rotation's name the peer's own.
+    assert!(!ran.out.contains("behind an edge"), "{}", ran.out);
     // Where there is one, nothing needs to be chosen.
     let own = format!("{}:{}", peers[0].id().own_name("peers.test"), cluster.port());
     let ran = operator.probe(&[&own, "--via", &nameserver, "--origin"])?;

@@ -106,6 +106,7 @@ pub(super) fn bold(text: &str) -> String {
 
 /// A name and its value, which may go on in further lines.
 pub(super) fn field(name: &str, value: &str) -> String {
+    debug_assert!(name.len() < FIELD, "no space is left after {name:?}");
     let words: Vec<String> = value.split(' ').map(str::to_owned).collect();
     let mut text = String::new();
     for (at, line) in wrapped(&words, WIDTH - FIELD).iter().enumerate() {

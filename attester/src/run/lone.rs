@@ -20,6 +20,7 @@ use super::{
 use crate::{
     flashlight::{End, Exchange, Limits, Prober, Sending, Stopwatch, Target, answer::Answer},
     model::{Blame, Finding, PhaseTimes, Reason, Route},
+    records::Name,
     resolve::Resolver,
     verify::{Demands, same_host},
 };
@@ -56,6 +57,12 @@ pub struct Aim {
 }
 
 impl Aim {
+    /// The name by which an edge would find the peer, if one is known.
+    pub fn name(&self) -> Option<Name> {
+        let host: Whom = self.host.as_ref()?.parse().ok()?;
+        host.name().cloned()
+    }
+
     /// The route.
     pub const fn route(&self) -> Route {
         Route {
@@ -281,15 +288,7 @@ impl Lone {
         let path = self.aim.route().path;
         let out_of_reach = arrived == Some(false) && !self.far.is_on_loopback();
         let advice = advice::of(finding.reason, path, out_of_reach);
-        let blame = match finding.reason.blame() {
-            // Between here and the edge the peer has no part: it is the edge's options that are to be looked at.
-            Blame::Peer if path == Path::Fronted && matches!(finding.reason.phase(), "connect" | "tls") => {
-                Blame::Attester
-            }
-            Blame::Peer if path == Path::Fronted && finding.reason != Reason::ProxyHost => Blame::Unknown,
-            Blame::Peer if out_of_reach && advice::may_be_the_origins(finding.reason) => Blame::Unknown,
-            blame => blame,
-        };
+        let blame = advice::blame(finding.reason, path, out_of_reach);
         Fault { finding, blame, advice }
     }
 }

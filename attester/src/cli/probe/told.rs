@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::show;
 use crate::{
+    flashlight::same_name,
     model::Blame,
     run::lone::{Fault, Lone, Shown},
 };
@@ -53,7 +54,7 @@ pub(super) fn seen(lone: &Lone, shown: &Shown) -> String {
     let mut fields = Vec::new();
     fields.extend(dialled(shown));
     fields.extend(key(lone, shown));
-    fields.extend(shown.proxy_host.clone().map(|name| ("calls itself", name)));
+    fields.extend(calls_itself(lone, shown));
     fields.extend(source(lone, shown));
     if let Some(rate) = shown.goodput {
         fields.push(("goodput", format!("{} KiB/s", rate >> 10)));
@@ -121,6 +122,19 @@ fn dialled(shown: &Shown) -> Option<(&'static str, String)> {
         named.join(", ")
     );
     Some(("dialled", told))
+}
+
+/// What it calls itself, and whether the service would take it: an attester with an edge refuses another name, also directly. Of
+/// several addresses the name is a rotation's, which is no peer's own.
+fn calls_itself(lone: &Lone, shown: &Shown) -> Option<(&'static str, String)> {
+    let own = shown.proxy_host.clone()?;
+    let is_known_by_name = lone.aim().front.is_none() && shown.addresses.len() < 2;
+    let asked = lone.aim().name().filter(|_| is_known_by_name);
+    let told = match asked.filter(|name| !same_name(&own, name.as_str())) {
+        Some(name) => format!("{own}, not {name}: behind an edge it would be refused"),
+        None => own,
+    };
+    Some(("own name", told))
 }
 
 fn key(lone: &Lone, shown: &Shown) -> Option<(&'static str, String)> {

@@ -1,9 +1,21 @@
-//! What to do about a reason for whoever probes by hand: mostly what the peer's owner is told, but there is no agent and no
-//! registration here, and what is beyond the peer may be out of its reach.
+//! Who must act on a reason, and what to do about it, for whoever probes by hand: mostly what the peer's owner is told, but there is no
+//! agent and no registration here, and what is beyond the peer may be out of its reach.
 
 use proto::claims::Path;
 
-use crate::model::Reason;
+use crate::model::{Blame, Reason};
+
+/// Who must act. Behind an edge it is nobody for certain, whatever the reason, as for the service: whoever holds the edge can lead to
+/// another peer, or write what it likes.
+pub(super) const fn blame(reason: Reason, path: Path, out_of_reach: bool) -> Blame {
+    match (reason.blame(), path) {
+        // Between here and the edge the peer has no part: it is the edge's options that are to be looked at.
+        (Blame::Peer, Path::Fronted) if is_before_the_edge(reason) => Blame::Attester,
+        (Blame::Peer, Path::Fronted) => Blame::Unknown,
+        (Blame::Peer, Path::Direct) if out_of_reach && may_be_the_origins(reason) => Blame::Unknown,
+        (blame, _) => blame,
+    }
+}
 
 /// What to do, in a sentence.
 pub(super) const fn of(reason: Reason, path: Path, out_of_reach: bool) -> &'static str {
@@ -29,8 +41,11 @@ pub(super) const fn of(reason: Reason, path: Path, out_of_reach: bool) -> &'stat
             "it carries traffic, which leaves from another address than the one that was dialled: an attester would not admit \
             it, so do not chain the proxy behind another"
         }
-        (Reason::ProxyHost, _) => reason.remedy(),
-        (Reason::ConnectRefused | Reason::ConnectTimeout | Reason::TlsTimeout | Reason::TlsFailed, Path::Fronted) => {
+        (Reason::ProxyHost, Path::Fronted) => {
+            "the edge leads to a peer that calls itself otherwise, which may be the edge's doing: probe the peer's address without \
+            --edge, with this --host, to see what it calls itself"
+        }
+        (reason, Path::Fronted) if is_before_the_edge(reason) => {
             "this is between here and the edge, the peer had no part in it: see to --edge, --edge-name, --sni and --edge-ca"
         }
         (_, Path::Fronted) => {
@@ -46,6 +61,13 @@ pub(super) const fn of(reason: Reason, path: Path, out_of_reach: bool) -> &'stat
         }
         (_, Path::Direct) => reason.remedy(),
     }
+}
+
+const fn is_before_the_edge(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ConnectRefused | Reason::ConnectTimeout | Reason::TlsTimeout | Reason::TlsFailed | Reason::PinMismatch
+    )
 }
 
 /// Whether a request that did not arrive explains the reason as well as a peer that does not forward.
@@ -65,6 +87,26 @@ pub(super) const fn may_be_the_origins(reason: Reason) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn behind_an_edge_nothing_is_the_peers_for_certain() {
+        for reason in Reason::ALL {
+            let told = [false, true].map(|out_of_reach| blame(*reason, Path::Fronted, out_of_reach));
+            let expected = match (reason.blame(), reason.phase()) {
+                (Blame::Peer, "connect" | "tls") => Blame::Attester,
+                (Blame::Peer, _) => Blame::Unknown,
+                (blame, _) => blame,
+            };
+            assert_eq!(told, [expected; 2], "{reason}");
+            assert_eq!(blame(*reason, Path::Direct, false), reason.blame());
+        }
+        assert_eq!(blame(Reason::NotForwarded, Path::Direct, true), Blame::Unknown);
+        let advice = of(Reason::ProxyHost, Path::Fronted, false);
+        assert!(
+            advice.contains("without --edge") && advice.contains("--host"),
+            "{advice}"
+        );
+    }
 
     /// Nothing that speaks of registrations, agents and receipts, which there are none of here.
     #[test]
