@@ -72,7 +72,7 @@ pub enum Event {
     Named,
     /// A probe proved it.
     Proved(Box<Verified>),
-    /// A probe proved it whose handshake may have been a resumed one: that renews a lease that runs, and begins no admission.
+    /// A probe proved it whose handshake was a resumed one: that renews a lease that runs, and begins no admission.
     Renewed(Box<Verified>),
     /// A probe failed and counts.
     Failed(Finding),

@@ -21,6 +21,7 @@ use proto::{
     tunnel::enproxy::Form,
 };
 use rand::Rng;
+use rustls::HandshakeKind;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, timeout, timeout_at},
@@ -155,6 +156,8 @@ pub struct Exchange {
     /// The pin of the TLS key that was seen, the peer's or its edge's: once the handshake is finished, or another one (shown,
     /// but not proven by a signature) with [`Reason::PinMismatch`].
     pub pin: Option<Pin>,
+    /// Whether the handshake was a resumed one, which shows no new signature.
+    pub resumed: bool,
     /// Bytes that were handed to the tunnel: all of the request or none of it.
     pub sent: u64,
     /// Their digest.
@@ -321,6 +324,7 @@ impl Prober {
             Err(_) => return Err(Reason::TlsTimeout.into()),
         };
         account.pin = Some(pin);
+        account.resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
         account.watch.note(Phase::Tls);
         self.tunnel(stream, target, job, id, account).await
     }

@@ -106,6 +106,11 @@ impl Metrics {
         }
     }
 
+    /// A probe's TLS handshake was finished.
+    pub fn probe_handshake(&self, resumed: bool) {
+        self.probe_handshakes.add([if resumed { "resumed" } else { "full" }]);
+    }
+
     /// A control probe came to its end.
     pub fn control_probe(&self, reached: bool) {
         self.control_probes.add([if reached { "reached" } else { "failed" }]);

@@ -62,10 +62,11 @@ fn one_by_one(scale: Scale) -> anyhow::Result<Vec<Row>> {
     let probers = [fresh(), fresh().resuming()];
     for round in 1..=rounds {
         eprintln!("bench: foreign: round {round} of {rounds}, {probes} probes three times");
-        for (way, prober) in probers.iter().enumerate() {
+        // One never resumes, the other has nothing to resume at first.
+        for (way, (prober, full)) in probers.iter().zip([probes, usize::from(round == 1)]).enumerate() {
             let work = destinations.probes(probes)?;
             let began = usage::thread_cpu()?;
-            let took = own.block_on(all_in_turn(prober, &target(&server), &work))?;
+            let took = own.block_on(all_in_turn(prober, full, &target(&server), &work))?;
             let spent = usage::thread_cpu()?.saturating_sub(began);
             latency.0[way].push(took);
             cpu.0[way].push(spent.as_secs_f64() * 1e6 / probes as f64);
@@ -83,12 +84,19 @@ fn one_by_one(scale: Scale) -> anyhow::Result<Vec<Row>> {
 }
 
 /// The median of the times until the answer was complete, in microseconds.
-async fn all_in_turn(prober: &Prober, target: &Target, work: &Probes) -> anyhow::Result<f64> {
+///
+/// The first `full` of them must shake hands in full, and all others resume.
+async fn all_in_turn(prober: &Prober, full: usize, target: &Target, work: &Probes) -> anyhow::Result<f64> {
     let mut rng = StdRng::from_rng(&mut rand::rng());
     let mut times = Samples::default();
-    for job in &work.jobs {
+    for (number, job) in work.jobs.iter().enumerate() {
         let exchange = prober.exchange(target, job, Stopwatch::start(), &mut rng).await;
         ensure!(exchange.failure.is_none(), "a probe failed: {:?}", exchange.failure);
+        ensure!(
+            exchange.resumed == (number >= full),
+            "handshake {number}, of which the first {full} are full, was {}",
+            if exchange.resumed { "resumed" } else { "full" }
+        );
         times.push(exchange.watch.times().0[&Phase::Complete].as_secs_f64() * 1e6);
     }
     Ok(times.spread().context("there are probes")?.median)

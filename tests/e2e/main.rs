@@ -16,5 +16,6 @@ mod probing;
 mod readme;
 mod refuse;
 mod relay;
+mod resumption;
 mod succession;
 mod vectors;

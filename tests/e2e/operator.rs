@@ -26,7 +26,7 @@ pub(crate) async fn get(cluster: &Cluster, path: &str) -> (u16, String) {
 }
 
 /// The sum of the samples whose line begins with `series`; `None` when there is no such line.
-fn sum(metrics: &str, series: &str) -> Option<f64> {
+pub(crate) fn sum(metrics: &str, series: &str) -> Option<f64> {
     let samples = metrics.lines().filter(|line| line.starts_with(series));
     let values = samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
     values.reduce(|sum, value| sum + value)

@@ -214,12 +214,16 @@ async fn a_client_that_comes_back_resumes() -> anyhow::Result<()> {
         .lines()
         .map(serde_json::from_str)
         .collect::<Result<Vec<Value>, _>>()?;
-    let [first, _, third, summary] = &told[..] else {
+    let [first, second, third, summary] = &told[..] else {
         anyhow::bail!("{}", ran.out)
     };
     assert_eq!(
         (first["outcome"].as_str(), third["outcome"].as_str(), ran.code),
         (Some("carried"), Some("carried"), 0)
+    );
+    assert_eq!(
+        [first, second, third].map(|told| &told["handshake"]),
+        ["full", "resumed", "resumed"]
     );
     assert_eq!((&summary["kind"], &summary["carried"]), (&json!("summary"), &json!(3)));
     assert!(
@@ -350,6 +354,12 @@ async fn a_peer_behind_an_edge_is_probed_through_it() -> anyhow::Result<()> {
         };
         assert!(edge.asked().contains(&asked), "{:?}", edge.asked());
     }
+    // By its name, in the family of the source that probes come from.
+    let file = operator.path().join("attester.toml");
+    fs::write(&file, fs::read_to_string(&file)? + "[probe]\nsource = \"127.0.0.1\"\n")?;
+    let by_name = format!("localhost:{}", known.edge.port());
+    let told = operator.carried(&[&name, "--edge", &by_name, "--edge-name", Edge::NAME, "--edge-ca", &ca])?;
+    assert_eq!(told["address"], json!(at), "{told}");
     // The roots that browsers trust do not know its CA.
     assert_eq!(operator.broken(&through)?, broken(3, "tls-failed", "attester"));
     edge.set_trouble(Trouble::Refuses);

@@ -44,6 +44,8 @@ pub struct Options {
     pub total: Duration,
     /// Time for the receipt after that.
     pub receipt_within: Duration,
+    /// Whether TLS sessions with members are resumed.
+    pub resume: bool,
     /// How many peers there may be.
     pub max_peers: usize,
     /// Whether peers may serve at loopback addresses. Without it nobody can be admitted here.
@@ -76,6 +78,7 @@ impl Options {
             connect: Duration::from_secs(2),
             total: Duration::from_secs(4),
             receipt_within: Duration::from_secs(2),
+            resume: false,
             max_peers: 1000,
             allow_private: true,
             retention: Retention::default(),
@@ -150,6 +153,7 @@ impl Options {
         line(format_args!("tls = {}", millis(self.connect)));
         line(format_args!("total = {}", millis(self.total)));
         line(format_args!("receipt_within = {}", millis(self.receipt_within)));
+        line(format_args!("resume = {}", self.resume));
         if let Some(fronted) = &self.fronted {
             let sni = match fronted.sni {
                 Sni::Absent => "none",

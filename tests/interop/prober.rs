@@ -219,11 +219,12 @@ impl<'a> Way<'a> {
     /// Probes of the real origin, short and long, with fresh and with resumed handshakes.
     async fn proves(&mut self, host: Option<&str>) {
         let origin = RealOrigin::start().await;
-        for prober in [self.prober(), self.prober().resuming()] {
-            for body in [LIVENESS, GOODPUT] {
+        for (prober, resumes) in [(self.prober(), false), (self.prober().resuming(), true)] {
+            for (body, resumed) in [(LIVENESS, false), (GOODPUT, resumes)] {
                 let probe = origin.probe(self.protocol, body, &mut self.rng);
                 let exchange = self.exchange(&prober, self.server.address, &probe.job).await;
                 let source = origin.check(&probe, &exchange);
+                assert_eq!(exchange.resumed, resumed, "{:?}", self.protocol);
                 assert_eq!(source.ip(), self.server.address.ip());
                 assert_eq!(
                     (exchange.address, exchange.pin),

@@ -189,7 +189,7 @@ Of several probes the worst decides: 6, then 3, then 7.
 With --json, an object a probe: kind (\"probe\"), peer, address (dialled), addresses (all of its name; empty without one), path, protocol, body, outcome \
 (\"carried\", \"failed\", \"inconclusive\"), reason, phase, blame (\"peer\", \"attester\", \"unknown\"), \
 remedy, detail; phases_us, when each phase ended in microseconds from the start, and ended_us; pin (of the \
-TLS key that was seen), pin_compared, proxy_host, sent, received (bytes), goodput (bytes a second), \
+TLS key that was seen), pin_compared, handshake (\"full\" or \"resumed\"; null when there was none), proxy_host, sent, received (bytes), goodput (bytes a second), \
 arrived (at the origin; null when nobody here can tell), source (as the origin saw it), source_is_peer, \
 origin: listening, destination. With --repeat an object of kind \"summary\" is the last: probes, carried, \
 reasons (how often each), phases_us and whole_us with min, median and max of the time that each phase \

@@ -17,6 +17,7 @@ pub(super) struct Account {
     /// Is there a tunnel (or is none needed)?
     pub(super) opened: bool,
     pub(super) pin: Option<Pin>,
+    pub(super) resumed: bool,
     pub(super) proxy_host: Option<String>,
     expected: usize,
     sent: bool,
@@ -31,6 +32,7 @@ impl Account {
             watch,
             opened: false,
             pin: None,
+            resumed: false,
             proxy_host: None,
             expected,
             sent: false,
@@ -116,6 +118,7 @@ impl Account {
             watch: self.watch,
             address,
             pin: self.pin,
+            resumed: self.resumed,
             sent: sent.len() as u64,
             sent_digest: Digest::of(sent),
             received_digest: Digest::of(&self.received),

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     fmt, io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use proto::{ids::Pin, key::sha256};
@@ -82,7 +82,7 @@ impl Tls {
                 Ok(stream) => Ok((stream, *pin)),
                 Err(error) => Err(told(error, Some(*pin))),
             },
-            End::AnyKey => any_key(stream, address).await,
+            End::AnyKey => self.first_key(stream, address).await,
             End::Edge(edge) => {
                 let connecting = TlsConnector::from(edge.config()).connect(edge.name().clone(), stream);
                 with_pin(connecting.await.map_err(TlsError::Handshake)?)
@@ -90,15 +90,36 @@ impl Tls {
         }
     }
 
-    fn config(&self, address: SocketAddr, pin: Pin, fresh: bool) -> Arc<ClientConfig> {
-        let pinned = |resumption| {
-            let mut config = self.base.clone();
-            config
-                .dangerous()
-                .set_certificate_verifier(Arc::new(KeyVerifier::new(Some(pin))));
-            config.resumption = resumption;
-            Arc::new(config)
+    /// The handshake with whoever answers. Where sessions are resumed, this one can be by who expects the same key from then on.
+    async fn first_key<S>(&self, stream: S, address: SocketAddr) -> Result<(TlsStream<S>, Pin), TlsError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Some(kept) = &self.kept else {
+            return any_key(stream, address).await;
         };
+        // rustls resumes a session only under the very verifier that it began under.
+        let verifier = Arc::new(KeyVerifier::new(None));
+        let config = self.with(Arc::clone(&verifier), Resumption::in_memory_sessions(1));
+        let stream = handshake(Arc::clone(&config), stream, address).await;
+        let (stream, pin) = with_pin(stream.map_err(|error| told(error, None))?)?;
+        // Nobody else has it yet.
+        let _ = verifier.expected.set(pin);
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut kept, (address, pin));
+        kept.insert((address, pin), config);
+        Ok((stream, pin))
+    }
+
+    fn with(&self, verifier: Arc<KeyVerifier>, resumption: Resumption) -> Arc<ClientConfig> {
+        let mut config = self.base.clone();
+        config.dangerous().set_certificate_verifier(verifier);
+        config.resumption = resumption;
+        Arc::new(config)
+    }
+
+    fn config(&self, address: SocketAddr, pin: Pin, fresh: bool) -> Arc<ClientConfig> {
+        let pinned = |resumption| self.with(Arc::new(KeyVerifier::new(Some(pin))), resumption);
         let Some(kept) = &self.kept else {
             return pinned(Resumption::disabled());
         };
@@ -107,14 +128,19 @@ impl Tls {
             // What it makes is resumed later.
             kept.remove(&(address, pin));
         }
-        if kept.len() >= MAX_KEPT && !kept.contains_key(&(address, pin)) {
-            // Costs each peer one fresh handshake.
-            kept.clear();
-        }
+        make_room(&mut kept, (address, pin));
         Arc::clone(
             kept.entry((address, pin))
                 .or_insert_with(|| pinned(Resumption::in_memory_sessions(1))),
         )
+    }
+}
+
+/// Makes room for one more, unless it is there.
+fn make_room(kept: &mut Kept, one: (SocketAddr, Pin)) {
+    if kept.len() >= MAX_KEPT && !kept.contains_key(&one) {
+        // Costs each peer one fresh handshake.
+        kept.clear();
     }
 }
 
@@ -189,14 +215,15 @@ fn config(pin: Option<Pin>) -> ClientConfig {
 /// Takes a certificate for its key.
 #[derive(Debug)]
 struct KeyVerifier {
-    expected: Option<Pin>,
+    /// Any, while it is not set.
+    expected: OnceLock<Pin>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl KeyVerifier {
     fn new(expected: Option<Pin>) -> Self {
         Self {
-            expected,
+            expected: expected.map_or_else(OnceLock::new, OnceLock::from),
             algorithms: ring::default_provider().signature_verification_algorithms,
         }
     }
@@ -212,8 +239,8 @@ impl ServerCertVerifier for KeyVerifier {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let seen = pin_of(end_entity)?;
-        match self.expected {
-            Some(expected) if expected != seen => {
+        match self.expected.get() {
+            Some(expected) if *expected != seen => {
                 Err(CertificateError::Other(OtherError(Arc::new(OtherKey(seen)))).into())
             }
             _ => Ok(ServerCertVerified::assertion()),

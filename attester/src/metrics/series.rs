@@ -106,6 +106,7 @@ const PROTOCOL: Label = listed("protocol", || {
     Protocol::ALL.iter().map(|protocol| protocol.as_str()).collect()
 });
 const PHASE: Label = listed("phase", || Phase::ALL.iter().map(|phase| phase.as_str()).collect());
+const HANDSHAKE: Label = listed("handshake", || vec!["full", "resumed"]);
 const CONTROL: Label = listed("result", || vec!["reached", "failed"]);
 const STANDING: Label = listed("standing", || labels::STANDINGS.to_vec());
 const QUEUE: Label = listed("queue", || Queue::TEXTS.to_vec());
@@ -167,6 +168,9 @@ series! {
             trouble";
     phases: Times<1> = "attester_probe_phase_seconds" [PHASE],
         "How long each phase of a probe took, for the phases that were reached",
+        alert: "";
+    probe_handshakes: Counts<1> = "attester_probe_handshakes" [HANDSHAKE],
+        "TLS handshakes of probes that were finished, with peers and with the edge",
         alert: "";
     control_probes: Counts<1> = "attester_control_probes" [CONTROL],
         "Probes without a peer, made before a failure counts",

@@ -132,6 +132,7 @@ fn happen(metrics: &Metrics) {
         Some(Reason::TlsTimeout),
         &phases,
     );
+    metrics.probe_handshake(true);
     metrics.control_probe(true);
     metrics.verdict(Outcome::Failed, "suspended");
     metrics.levels(&Levels {
@@ -192,6 +193,8 @@ fn what_happens_is_counted() {
         ("attester_probe_phase_seconds_sum", "phase=\"resolve\"", 0.002),
         ("attester_probe_phase_seconds_sum", "phase=\"connect\"", 0.003),
         ("attester_probe_phase_seconds_count", "phase=\"tls\"", 0.0),
+        ("attester_probe_handshakes_total", "handshake=\"full\"", 0.0),
+        ("attester_probe_handshakes_total", "handshake=\"resumed\"", 1.0),
         ("attester_control_probes_total", "result=\"reached\"", 1.0),
         (
             "attester_verdicts_total",

@@ -216,6 +216,7 @@ impl Lone {
             address: Some(exchange.address),
             addresses: Vec::new(),
             pin: exchange.pin,
+            resumed: times.0.contains_key(&Phase::Tls).then_some(exchange.resumed),
             proxy_host: exchange.proxy_host.clone(),
             sent: exchange.sent,
             received: exchange.received.len() as u64,

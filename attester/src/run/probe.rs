@@ -49,8 +49,8 @@ pub(super) struct Probed {
     pub(super) at: Timestamp,
     pub(super) route: Route,
     pub(super) body: u64,
-    /// Whether its handshake was a full one in any case.
-    pub(super) fresh: bool,
+    /// Whether its handshake was a resumed one.
+    pub(super) resumed: bool,
     pub(super) phases: PhaseTimes,
     pub(super) evidence: Evidence,
     pub(super) receipt_arrived: Option<Timestamp>,
@@ -79,6 +79,7 @@ pub(super) async fn run(kit: &Kit, mut errand: Errand) -> Probed {
             ..Evidence::EMPTY
         },
         receipt_arrived: None,
+        resumed: false,
         started: at,
     };
     let mut result = match challenge(kit, &keys, subject, probe, nonce, errand.body, at) {
@@ -104,7 +105,7 @@ pub(super) async fn run(kit: &Kit, mut errand: Errand) -> Probed {
         at,
         route: errand.route,
         body: errand.body,
-        fresh: errand.fresh,
+        resumed: trial.resumed,
         phases: trial.watch.times().clone(),
         evidence: trial.evidence,
         receipt_arrived: trial.receipt_arrived,
@@ -122,6 +123,7 @@ struct Trial {
     keys: Arc<Keys>,
     evidence: Evidence,
     receipt_arrived: Option<Timestamp>,
+    resumed: bool,
     started: Timestamp,
 }
 
@@ -139,6 +141,7 @@ impl Trial {
             .exchange(&target, &job, self.watch.clone(), &mut errand.rng)
             .await;
         self.watch = exchange.watch.clone();
+        self.resumed = exchange.resumed;
         let failure = exchange.failure.take().or_else(|| misnamed(kit, errand, &exchange));
         let result = self.weigh(kit, errand, question, &exchange, failure, ticket).await;
         let result = result.map_err(|finding| match errand.route.path {

@@ -3,7 +3,7 @@
 
 use proto::{
     checked::sign,
-    claims::{Outcome, Path, Verdict},
+    claims::{Outcome, Path, Phase, Verdict},
     evidence::{Blob, Evidence},
     ids::{PeerId, ProbeId, Thumbprint},
     time::Timestamp,
@@ -35,9 +35,9 @@ impl Core {
         }
         let before = member.admitted && member.life.membership(now).is_some();
         let (outcome, finding) = outcome_of(&probed);
-        let fresh = probed.fresh;
+        let resumed = probed.resumed;
         // As the life sees it: what renews a lease is worth nothing when that has ended meanwhile.
-        let counts = fresh || member.life.membership(now).is_some();
+        let counts = !resumed || member.life.membership(now).is_some();
         let proof = probed.result.as_ref().ok().filter(|_| counts);
         let ground = proof.map(|proof| Ground::of(probed.probe, proof));
         let metrics = &self.kit.metrics;
@@ -50,6 +50,9 @@ impl Core {
             finding.as_ref().map(|finding| finding.reason),
             &probed.phases,
         );
+        if probed.phases.0.contains_key(&Phase::Tls) {
+            metrics.probe_handshake(resumed);
+        }
         let Probed {
             probe,
             nonce,
@@ -65,8 +68,8 @@ impl Core {
             ..
         } = probed;
         let event = match result {
-            Ok(proof) if fresh => Event::Proved(Box::new(proof)),
-            Ok(proof) => Event::Renewed(Box::new(proof)),
+            Ok(proof) if resumed => Event::Renewed(Box::new(proof)),
+            Ok(proof) => Event::Proved(Box::new(proof)),
             Err(finding) if outcome == Outcome::Failed => match route.path {
                 Path::Direct => Event::Failed(finding),
                 Path::Fronted => Event::FailedBehindEdge(finding),

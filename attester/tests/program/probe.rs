@@ -56,7 +56,7 @@ fn programs_read_every_key() {
         json!({
             "kind": "probe", "peer": peer, "address": peer, "addresses": [], "path": "direct", "protocol": "connect", "body": 65536,
             "outcome": "carried", "reason": null, "phase": null, "blame": null, "remedy": null, "detail": "",
-            "phases_us": null, "ended_us": null, "pin": pin, "pin_compared": true, "proxy_host": null, "sent": null,
+            "phases_us": null, "ended_us": null, "pin": pin, "pin_compared": true, "handshake": "full", "proxy_host": null, "sent": null,
             "received": 66560, "goodput": null, "arrived": true, "source": null, "source_is_peer": true, "origin": null,
         })
     );
@@ -222,6 +222,12 @@ fn several_probes_are_told_in_a_line_each() {
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
     let numbered = |line: &&str| line.trim_start().starts_with(['1', '2', '3']) && line.contains(" carried ");
     assert_eq!(ran.out.lines().filter(numbered).count(), 3, "{}", ran.out);
+    let resumed = ran
+        .out
+        .lines()
+        .filter(numbered)
+        .map(|line| line.ends_with(" ms  resumed"));
+    assert_eq!(resumed.collect::<Vec<_>>(), [false, true, true], "{}", ran.out);
     let table: Vec<&str> = ran.out.lines().skip_while(|line| !line.starts_with("PHASE ")).collect();
     assert_eq!(
         table[0].split_whitespace().collect::<Vec<_>>(),

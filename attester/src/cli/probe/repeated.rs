@@ -46,7 +46,8 @@ pub(super) fn line(number: u32, shown: &Shown) -> String {
     // Padded before it is coloured: escape sequences have a length too.
     let word = show::painted(&format!("{word:<12}"), word);
     let reason = shown.fault.as_ref().map(|fault| format!("  {}", fault.finding.reason));
-    let times = format!("{} ms{}", shown.phases, reason.unwrap_or_default());
+    let resumed = if shown.resumed == Some(true) { "  resumed" } else { "" };
+    let times = format!("{} ms{resumed}{}", shown.phases, reason.unwrap_or_default());
     format!(
         "{number:>4}  {word}  {:>9.1} ms  {times}\n",
         shown.ended.as_secs_f64() * 1000.0

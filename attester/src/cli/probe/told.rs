@@ -196,6 +196,7 @@ pub(super) fn object(lone: &Lone, shown: &Shown) -> Value {
         "phases_us": phases,
         "ended_us": micros(shown.ended),
         "pin": shown.pin.map(|pin| pin.to_string()),
+        "handshake": shown.resumed.map(|resumed| if resumed { "resumed" } else { "full" }),
         "pin_compared": aim.pin.is_some() && shown.pin.is_some(),
         "proxy_host": shown.proxy_host,
         "sent": shown.sent,

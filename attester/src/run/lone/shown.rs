@@ -20,6 +20,8 @@ pub struct Shown {
     pub addresses: Vec<SocketAddr>,
     /// The pin of the TLS key that was seen, the peer's or its edge's.
     pub pin: Option<Pin>,
+    /// Whether the TLS handshake was a resumed one; `None` when none was finished.
+    pub resumed: Option<bool>,
     /// The name that the peer gave itself.
     pub proxy_host: Option<String>,
     /// Bytes that were handed to the tunnel.
@@ -58,6 +60,7 @@ impl Shown {
             address: None,
             addresses: Vec::new(),
             pin: None,
+            resumed: None,
             proxy_host: None,
             sent: 0,
             received: 0,
