@@ -1,6 +1,9 @@
 //! Whole probes over loopback sockets: where the connection comes from, what the ClientHello says, what a port answers.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    collections::HashSet,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use rustls::HandshakeKind;
 use tokio::net::{TcpListener, TcpStream};
@@ -32,11 +35,13 @@ fn soon() -> Limits {
     }
 }
 
-async fn answer(stream: TcpStream, acceptor: &TlsAcceptor) -> (Option<HandshakeKind>, Vec<u8>) {
+/// Answers a probe. Returns what kind of handshake it was, and the tunnel's id.
+async fn answer(stream: TcpStream, acceptor: &TlsAcceptor) -> (Option<HandshakeKind>, String) {
     let mut peer = acceptor.accept(stream).await.unwrap();
-    let (request, body) = request(&mut peer).await.unwrap();
-    say(&mut peer, ok_of(id_of(&request), EOF, b"hello")).await;
-    (peer.get_ref().1.handshake_kind(), body)
+    let (request, _) = request(&mut peer).await.unwrap();
+    let id = id_of(&request).to_owned();
+    say(&mut peer, ok_of(&id, EOF, b"hello")).await;
+    (peer.get_ref().1.handshake_kind(), id)
 }
 
 #[tokio::test]
@@ -94,6 +99,7 @@ async fn every_probe_has_an_id_of_its_own_and_shakes_hands_anew_unless_told_othe
         job(Protocol::EnproxyPath, 5),
     );
     let full = Some(HandshakeKind::Full);
+    let (mut rng, mut ids) = (StdRng::seed_from_u64(3), HashSet::new());
     for (prober, second) in [
         (Prober::new(None, Limits::default()), full),
         (
@@ -101,13 +107,13 @@ async fn every_probe_has_an_id_of_its_own_and_shakes_hands_anew_unless_told_othe
             Some(HandshakeKind::Resumed),
         ),
     ] {
-        let mut rng = StdRng::seed_from_u64(3);
         for expected in [full, second] {
             let client = prober.exchange(&target, &job, Stopwatch::start(), &mut rng);
             let server = async { answer(listener.accept().await.unwrap().0, &acceptor).await };
-            let (exchange, (kind, _)) = tokio::join!(client, server);
+            let (exchange, (kind, id)) = tokio::join!(client, server);
             assert_eq!((exchange.failure, kind), (None, expected));
-            assert_eq!(exchange.pin, Some(key.pin()));
+            assert_eq!((exchange.resumed, exchange.pin), (kind != full, Some(key.pin())));
+            assert!(ids.insert(id));
         }
         // Whoever measures a handshake says so; and what that one made is resumed again.
         for (fresh, expected) in [(true, full), (false, second)] {
@@ -117,8 +123,10 @@ async fn every_probe_has_an_id_of_its_own_and_shakes_hands_anew_unless_told_othe
             };
             let client = prober.exchange(&target, &job, Stopwatch::start(), &mut rng);
             let server = async { answer(listener.accept().await.unwrap().0, &acceptor).await };
-            let (exchange, (kind, _)) = tokio::join!(client, server);
+            let (exchange, (kind, id)) = tokio::join!(client, server);
             assert_eq!((exchange.failure, kind), (None, expected));
+            assert_eq!(exchange.resumed, kind != full);
+            assert!(ids.insert(id));
         }
         // A session of one key says nothing about another that should answer there.
         let other = Target {
@@ -131,8 +139,45 @@ async fn every_probe_has_an_id_of_its_own_and_shakes_hands_anew_unless_told_othe
         assert_eq!(exchange.failure.unwrap().reason, Reason::PinMismatch);
         assert!(refused);
     }
-    let mut rng = StdRng::seed_from_u64(3);
-    assert_ne!(fresh_id(&mut rng), fresh_id(&mut rng));
+    assert_eq!(ids.len(), 8);
+}
+
+/// Whoever takes any key at first expects that one later, and is known by it already.
+#[tokio::test]
+async fn the_session_of_whichever_key_answered_is_resumed_by_who_expects_it() {
+    let (listener, address) = listener().await;
+    let (key, other) = (PeerKey::rsa(), PeerKey::ecdsa());
+    let prober = Prober::new(None, Limits::default()).resuming();
+    let (job, mut rng) = (job(Protocol::Enproxy, 5), StdRng::seed_from_u64(3));
+    let acceptor = key.acceptor();
+    for (end, resumed) in [(End::AnyKey, false), (End::Pinned(key.pin()), true)] {
+        let target = Target {
+            address,
+            end,
+            ..target(key.pin())
+        };
+        let client = prober.exchange(&target, &job, Stopwatch::start(), &mut rng);
+        let server = async { answer(listener.accept().await.unwrap().0, &acceptor).await };
+        let (exchange, _) = tokio::join!(client, server);
+        assert_eq!((exchange.failure, exchange.pin), (None, Some(key.pin())));
+        assert_eq!(exchange.resumed, resumed);
+    }
+    // From then on it is no longer any key that will do.
+    let target = Target {
+        address,
+        ..target(key.pin())
+    };
+    let client = prober.exchange(&target, &job, Stopwatch::start(), &mut rng);
+    let server = async {
+        other
+            .acceptor()
+            .accept(listener.accept().await.unwrap().0)
+            .await
+            .is_err()
+    };
+    let (exchange, refused) = tokio::join!(client, server);
+    assert_eq!(exchange.failure.unwrap().reason, Reason::PinMismatch);
+    assert!(refused);
 }
 
 /// As any real client: `Connection: close` in the middle of a tunnel cuts it.
