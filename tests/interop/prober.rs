@@ -274,6 +274,7 @@ impl<'a> Way<'a> {
         let prober = self.prober();
         let (exchange, ()) = tokio::join!(self.exchange(&prober, front.address, &job), asked);
         assert_eq!(exchange.failure, None, "{:?} after {records}", self.protocol);
+        assert_eq!(front.seen().connections, 1, "{:?}", self.protocol);
         assert_eq!(exchange.received_digest, Digest::of(&expected));
     }
 

@@ -235,6 +235,22 @@ async fn answering(mut peer: Peer, responses: Vec<Vec<u8>>) -> Vec<tunnel::Reque
     requests
 }
 
+/// A peer that carries `job`, whose destination says hello and closes.
+async fn honest(mut peer: Peer, job: &Job) {
+    let (_, body) = request(&mut peer).await.unwrap();
+    if job.protocol == Protocol::Connect {
+        say(&mut peer, opened(job.protocol)).await;
+        let mut inner = vec![0; job.request.len()];
+        peer.read_exact(&mut inner).await.unwrap();
+        assert_eq!(inner, job.request);
+        say(&mut peer, b"hello").await;
+    } else {
+        assert_eq!(body, job.request);
+        let headers = "X-Enproxy-Eof: true\r\nX-Enproxy-Proxy-Host: p.test\r\n";
+        say(&mut peer, ok(headers, b"hello")).await;
+    }
+}
+
 fn reason(exchange: &Exchange) -> Option<Reason> {
     exchange.failure.as_ref().map(|finding| finding.reason)
 }

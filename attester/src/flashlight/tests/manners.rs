@@ -1,7 +1,17 @@
 //! How the client behaves: what it asks, in which order, and how long it waits.
 
+use std::{
+    io,
+    pin::Pin as Pinned,
+    sync::atomic::{AtomicUsize, Ordering},
+    task::{Context, Poll},
+};
+
 use proto::tunnel::enproxy::{Call, Op, Purpose};
-use tokio::{io::copy, time::Instant};
+use tokio::{
+    io::{ReadBuf, copy},
+    time::Instant,
+};
 
 use super::*;
 
@@ -128,6 +138,73 @@ async fn later_requests_keep_the_tunnel_and_name_the_sticky_host() {
         "{ids:?}"
     );
     assert!(calls.iter().all(|call| call.unwrap().destination == "origin.test:80"));
+}
+
+/// A connection on which the protected TLS records are counted that go out.
+struct Counted<'a> {
+    stream: DuplexStream,
+    records: &'a AtomicUsize,
+}
+
+impl AsyncRead for Counted<'_> {
+    fn poll_read(self: Pinned<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pinned::new(&mut self.get_mut().stream).poll_read(cx, buffer)
+    }
+}
+
+/// rustls hands over a record at a time, where several at once are not asked for.
+impl AsyncWrite for Counted<'_> {
+    fn poll_write(self: Pinned<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let length = usize::from(u16::from_be_bytes([bytes[3], bytes[4]]));
+        assert_eq!(bytes.len(), 5 + length, "one whole record");
+        this.records
+            .fetch_add(usize::from(bytes[0] == APPLICATION_DATA), Ordering::Relaxed);
+        Pinned::new(&mut this.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pinned<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pinned::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pinned<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pinned::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// RFC 8446, section 5.1: what protected records are called in TLS 1.3.
+const APPLICATION_DATA: u8 = 23;
+
+/// A head that goes out before its body costs a segment, and with some peers 40 ms.
+#[tokio::test(start_paused = true)]
+async fn head_and_body_go_out_at_once() {
+    // A CONNECT and what goes through its tunnel are two.
+    for (protocol, requests) in [
+        (Protocol::Enproxy, 1),
+        (Protocol::EnproxyPath, 1),
+        (Protocol::Connect, 2),
+    ] {
+        for sending in [Sending::Buffered, Sending::Streamed] {
+            let (key, job, records) = (PeerKey::ecdsa(), job(protocol, 5), AtomicUsize::new(0));
+            let target = Target {
+                sending,
+                ..target(key.pin())
+            };
+            let (stream, far) = tokio::io::duplex(1 << 16);
+            let near = Counted {
+                stream,
+                records: &records,
+            };
+            let mut account = Account::new(Stopwatch::start(), job.expected_down);
+            let prober = Prober::new(None, Limits::default());
+            let client = prober.through(near, &target, &job, ID.to_owned(), &mut account);
+            let server = async { honest(key.acceptor().accept(far).await.unwrap(), &job).await };
+            let (result, ()) = tokio::join!(client, server);
+            assert_eq!(result, Ok(()));
+            // Beside them the end of the handshake, and goodbye.
+            assert_eq!(records.into_inner(), requests + 2, "{protocol} {sending:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
