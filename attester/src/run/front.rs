@@ -40,3 +40,38 @@ impl Front {
 }
 
 const WITHIN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+    use crate::flashlight::Sni;
+
+    async fn address(at: &str, source: Option<IpAddr>) -> Result<SocketAddr, Finding> {
+        let front = Front {
+            edge: Edge::new("edge.test", Sni::Absent, None).unwrap(),
+            at: at.parse().unwrap(),
+        };
+        front.address(source).await
+    }
+
+    #[tokio::test]
+    async fn an_edge_is_found_by_its_name_and_in_the_family_of_the_source() {
+        let (four, six) = (IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST));
+        let expected = SocketAddr::new(four, 8443);
+        assert_eq!(address("127.0.0.1:8443", None).await, Ok(expected));
+        // Which family comes first is the system's choice, where no source asks for one.
+        let found = address("localhost:8443", None).await.unwrap();
+        assert!(found.ip().is_loopback() && found.port() == 8443, "{found}");
+        assert_eq!(address("localhost:8443", Some(four)).await, Ok(expected));
+        // A label may have 63 characters, so that no resolver is asked beyond this machine.
+        let nowhere = format!("{}.invalid:443", "x".repeat(64));
+        for (at, source) in [("127.0.0.1:8443", Some(six)), (&nowhere, None), (&nowhere, Some(four))] {
+            let finding = address(at, source).await.unwrap_err();
+            assert_eq!(finding.reason, Reason::Edge, "{finding}");
+            assert!(finding.detail().starts_with(at), "{finding}");
+        }
+    }
+}
