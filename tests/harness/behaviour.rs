@@ -145,6 +145,8 @@ behaviours! {
     AnswersEndlessHead = "answers-endless-head", Refused(Reason::TunnelMalformed);
     /// Accepts TLS and says for ever that the client should go on.
     AnswersContinue = "answers-continue", Refused(Reason::TunnelMalformed);
+    /// Carries everything, and answers each first request as if it were of another tunnel.
+    AnswersAsAnother = "answers-as-another", Refused(Reason::TunnelLost);
     /// Accepts TLS and answers 500 to everything.
     Answers500 = "answers-500", Refused(Reason::TunnelRefused);
     /// Serves enproxy well, lists CONNECT as well, and does not tell the token that it demands there.

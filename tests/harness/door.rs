@@ -7,9 +7,9 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpSocket, TcpStream},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{behaviour::Trick, cue::Cue};
+use crate::{behaviour::Trick, cue::Cue, tls};
 
 /// A door that listens.
 pub(crate) struct Door {
@@ -97,6 +97,7 @@ async fn receive(mut client: TcpStream, inner: SocketAddr, trick: Option<Trick>,
             let _ = client.read(&mut vec![0; 1024]).await?;
             client.shutdown().await
         }
+        Some(Trick::OtherTunnel) => mixed_up(tls.accept(client).await?, inner).await,
         Some(Trick::Endless(first, again)) => {
             let mut client = tls.accept(client).await?;
             let _ = client.read(&mut vec![0; 1024]).await?;
@@ -118,6 +119,35 @@ async fn receive(mut client: TcpStream, inner: SocketAddr, trick: Option<Trick>,
     }
 }
 
+/// Carries what comes to the give mode server and back, but for the id in the first answer.
+async fn mixed_up(mut client: TlsStream<TcpStream>, inner: SocketAddr) -> io::Result<()> {
+    let connector = tls::connector(&[]).map_err(io::Error::other)?;
+    let mut server = connector
+        .connect(tls::no_name(), TcpStream::connect(inner).await?)
+        .await?;
+    // Clients send their first request at once.
+    let (mut asked, mut answer) = (vec![0; 16 << 10], Vec::new());
+    let length = client.read(&mut asked).await?;
+    server.write_all(&asked[..length]).await?;
+    server.flush().await?;
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(server.read_u8().await?);
+    }
+    client.write_all(as_another(&answer)?.as_bytes()).await?;
+    client.flush().await?;
+    copy_bidirectional(&mut client, &mut server).await.map(|_| ())
+}
+
+/// The head of an answer, whose tunnel has another id in it.
+fn as_another(head: &[u8]) -> io::Result<String> {
+    let head = str::from_utf8(head).map_err(io::Error::other)?;
+    let (before, own) = head
+        .split_once("X-Enproxy-Id: ")
+        .ok_or_else(|| io::Error::other("an answer without an id"))?;
+    let rest = own.split_once("\r\n").map_or("", |(_, rest)| rest);
+    Ok(format!("{before}X-Enproxy-Id: {OTHER_TUNNEL}\r\n{rest}"))
+}
+
 /// Takes what comes, and says nothing.
 async fn drain(client: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
     let mut buffer = vec![0; 4096];
@@ -126,6 +156,7 @@ async fn drain(client: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result
 }
 
 const NO_TLS: &[u8] = b"220 mail.example ESMTP, what can I do for you?\r\n";
+const OTHER_TUNNEL: &str = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d";
 const SHORT: u32 = 8;
 /// A connection to a listener with room stands at once on loopback.
 const AT_ONCE: std::time::Duration = std::time::Duration::from_millis(300);

@@ -57,6 +57,8 @@ pub(crate) enum Trick {
     HangUp,
     /// After the handshake it answers these bytes to whatever comes.
     Answer(&'static str),
+    /// It passes everything on, and the first answer with another tunnel's id.
+    OtherTunnel,
     /// After the first request it answers the first, and then the second again and again.
     Endless(&'static str, &'static str),
 }
@@ -275,6 +277,7 @@ impl Behaviour {
             Self::AnswersJunk => door(Trick::Answer("\x01\x02\x03 SSH-2.0-nothing\r\n\r\n")),
             Self::AnswersEndlessHead => door(Trick::Endless("HTTP/1.1 200 OK\r\n", "X-Filler: and so on\r\n")),
             Self::AnswersContinue => door(Trick::Endless("", "HTTP/1.1 100 Continue\r\n\r\n")),
+            Self::AnswersAsAnother => door(Trick::OtherTunnel),
             Self::Answers500 => door(Trick::Answer(ERROR)),
             Self::KeepsItsToken => Parts {
                 protocols: &[Enproxy, Connect],
