@@ -144,7 +144,15 @@ async fn a_silent_answer_is_cut_by_nginx_and_told() {
     assert_eq!(exchange.received_digest, Digest::of(b""));
     // The write was answered, empty, and the read was cut.
     let lines = [200, 504].map(|status| format!("{} {status} {}\n", Server::HOST, Edge::NAME));
-    assert_eq!(nginx.log(), lines.concat());
+    let expected = lines.concat();
+    // It writes its log after the answer.
+    within(async {
+        while nginx.log().len() < expected.len() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert_eq!(nginx.log(), expected);
 }
 
 /// `attester probe --edge`, typed at a real Go server behind it.
