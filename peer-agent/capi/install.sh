@@ -5,6 +5,7 @@
 #
 # Needs a Rust toolchain and a C compiler. On Linux and other systems with ELF libraries.
 set -eu
+here=$PWD
 cd "$(dirname "$0")"
 
 prefix=/usr/local
@@ -15,7 +16,7 @@ while [ $# -gt 0 ]; do
         *) echo "install.sh: unknown argument '$1'; usage: install.sh [--prefix DIR]" >&2; exit 2 ;;
     esac
 done
-case $prefix in /*) ;; *) prefix=$PWD/$prefix ;; esac
+case $prefix in /*) ;; *) prefix=$here/$prefix ;; esac
 libdir=$prefix/lib includedir=$prefix/include
 root=${DESTDIR:-}
 

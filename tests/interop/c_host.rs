@@ -7,7 +7,10 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -65,17 +68,24 @@ async fn a_host_in_c_is_verified_and_the_sanitizers_find_nothing() {
     let before = proofs().await;
     // Where the next probes go.
     let origin = cluster.addresses().origin;
+    let served = Arc::<AtomicUsize>::default();
     for _ in 0..64 {
-        clients.spawn(async move { while stranger(public, origin).await.is_ok() {} });
+        let served = Arc::clone(&served);
+        clients.spawn(async move {
+            while stranger(public, origin).await.is_ok() {
+                served.fetch_add(1, Ordering::Relaxed);
+            }
+        });
     }
-    while proofs().await < before + 5 {
+    while proofs().await < before + 5 || served.load(Ordering::Relaxed) < 256 {
         assert!(Instant::now() < until, "no more proofs came");
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     assert!(verified().await.is_some());
     // With their tunnels open.
     let watched = within(spawn_blocking(move || host.stop())).await.unwrap();
-    assert!(watched >= before + 5, "{watched} flows were watched");
+    let served = served.load(Ordering::Relaxed);
+    assert!(watched >= before + 5, "{watched} flows were watched, {served} strangers served");
     clients.shutdown().await;
     // It said goodbye.
     cluster

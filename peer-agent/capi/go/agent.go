@@ -300,9 +300,12 @@ func (a *Agent) free() {
 		return nil
 	})
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.last = a.standing()
-	C.peer_agent_free(&a.handle)
+	handle := a.handle
+	a.handle = nil
+	a.mu.Unlock()
+	// Nobody has it any more; and nobody waits for this, which may take a while when the system is looking up a name.
+	C.peer_agent_free(&handle)
 }
 
 // isNone tells an agent that Start did not make: nil, or the zero value.

@@ -263,7 +263,10 @@ pub unsafe extern "C" fn peer_agent_is_armed(
         let agent = unsafe { handle(agent, "agent") }?;
         // SAFETY: the caller's promise.
         let destination = unsafe { bytes(destination.cast(), length, "destination") }?;
-        place.set(destination_of(destination).is_some_and(|destination| agent.tap.is_armed(destination)));
+        // The client chose the text and its length: it is not looked at for nothing.
+        let armed = agent.tap.is_waiting()
+            && destination_of(destination).is_some_and(|destination| agent.tap.is_armed(destination));
+        place.set(armed);
         Ok(PeerAgentStatus::Ok)
     })
 }

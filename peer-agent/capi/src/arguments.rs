@@ -79,6 +79,11 @@ pub(crate) unsafe fn bytes<'a>(pointer: *const u8, length: usize, name: &str) ->
     match (pointer.is_null(), length) {
         (true, 0) => Ok(&[]),
         (true, _) => Err(null(name)),
+        // No object is that long: it is a negative number, most likely.
+        (false, _) if isize::try_from(length).is_err() => Err(Problem::new(
+            PeerAgentStatus::NullArgument,
+            format!("the length of {name} cannot be {length}"),
+        )),
         // SAFETY: the caller's promise.
         (false, _) => Ok(unsafe { slice::from_raw_parts(pointer, length) }),
     }

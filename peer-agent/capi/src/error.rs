@@ -168,3 +168,24 @@ pub extern "C" fn peer_agent_status_name(status: u32) -> *const c_char {
     let name = PeerAgentStatus::of_number(status).map_or(c"unknown", PeerAgentStatus::name);
     name.as_ptr()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_stops_here_and_is_told() {
+        let mut error = ptr::null_mut();
+        #[expect(clippy::panic, reason = "what is tested")]
+        let status = entry(&raw mut error, || panic!("the words of it"));
+        assert_eq!(status, PeerAgentStatus::Panic);
+        // SAFETY: `entry` made it, and it is freed once.
+        unsafe {
+            assert_eq!(peer_agent_error_status(error), PeerAgentStatus::Panic);
+            let message = CStr::from_ptr(peer_agent_error_message(error)).to_string_lossy();
+            assert!(message.contains("the words of it") && message.contains("report"), "{message}");
+            peer_agent_error_free(&raw mut error);
+        }
+        assert!(error.is_null());
+    }
+}

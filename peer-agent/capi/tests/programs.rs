@@ -156,7 +156,8 @@ impl Build {
         let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
         let output = Command::new(&compiler)
             .args([
-                "-std=c11",
+                "-std=c99",
+                "-Wpedantic",
                 "-D_POSIX_C_SOURCE=200809L",
                 "-g",
                 "-Wall",

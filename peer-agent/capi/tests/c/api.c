@@ -129,7 +129,8 @@ static void settings_that_cannot_work(void) {
     WRONG(PEER_AGENT_STATUS_INVALID_UTF8, "endpoint is not UTF-8", peer_agent_config_add_attester, config, "\xff:1");
     WRONG(PEER_AGENT_STATUS_INVALID_SETTING, "root_key", peer_agent_config_set_root_key, config, "ed25519:abc");
     WRONG(PEER_AGENT_STATUS_INVALID_SETTING, "path is empty", peer_agent_config_set_identity_file, config, "");
-    WRONG(PEER_AGENT_STATUS_INVALID_SETTING, "", peer_agent_config_set_identity_key, config, pin, 32);
+    WRONG(PEER_AGENT_STATUS_INVALID_SETTING, "PEM", peer_agent_config_set_identity_key, config, pin, 32);
+    WRONG(PEER_AGENT_STATUS_NULL_ARGUMENT, "length", peer_agent_config_set_certificate_pem, config, pin, (size_t)-1);
     WRONG(PEER_AGENT_STATUS_INVALID_UTF8, "pem", peer_agent_config_set_identity_key, config,
           (const unsigned char *)"\xff", 1);
     WRONG(PEER_AGENT_STATUS_INVALID_SETTING, "path is empty", peer_agent_config_set_keyset_file, config, "");
@@ -298,6 +299,15 @@ static void a_life(void) {
     free(pem);
     peer_agent_free(&agent);
     CHECK(agent == NULL);
+    config = settings("127.0.0.1:1", root, identity);
+    OK(peer_agent_start(config, &agent, NULL));
+    peer_agent_config_free(&config);
+    /* Without a moment for it a stop goes on by itself; and can be waited for. */
+    peer_agent_status status = peer_agent_stop(agent, 0, NULL);
+    CHECK(status == PEER_AGENT_STATUS_TIMED_OUT || status == PEER_AGENT_STATUS_OK);
+    CHECK_STATUS(PEER_AGENT_STATUS_STOPPED, peer_agent_pause(agent, NULL));
+    OK(peer_agent_stop(agent, 20000, NULL));
+    peer_agent_free(&agent);
 }
 
 int main(int argc, char **argv) {

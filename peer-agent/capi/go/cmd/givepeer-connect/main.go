@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"peer-agent.example/agent"
+	"peer-agent.example/agent/cmd/connectproxy"
 	"peer-agent.example/agent/cmd/global"
 	"peer-agent.example/agent/cmd/tlskey"
 )
@@ -86,7 +87,7 @@ func serve(ctx context.Context, o options) error {
 	if ip := net.ParseIP(o.bind); ip != nil {
 		dialer.LocalAddr = &net.TCPAddr{IP: ip}
 	}
-	proxy := proxy{token: o.token, dial: a.WrapDialContext(dialer.DialContext)}
+	proxy := connectproxy.Proxy{Token: o.token, Dial: a.WrapDialContext(dialer.DialContext)}
 
 	server := &http.Server{
 		Handler:           proxy,

@@ -25,11 +25,21 @@ func TestOnlyPublicAddressesAreDialled(t *testing.T) {
 		"[fd00::1]:80":            false,
 		"[::ffff:127.0.0.1]:80":   false,
 		"[::ffff:192.168.1.1]:80": false,
+		"198.18.0.1:80":           false,
+		"192.0.0.8:80":            false,
+		"203.0.113.9:80":          false,
+		"241.0.0.1:80":            false,
+		"[64:ff9b::7f00:1]:80":    false,
+		"[2002:7f00:1::1]:80":     false,
+		"[2001:0:1::1]:80":        false,
 		"no address":              false,
 	} {
 		if err := Only("tcp", address, nil); (err == nil) != public {
 			t.Errorf("%s: %v", address, err)
 		}
+	}
+	if len(special) != 16 {
+		t.Errorf("%d networks can be read", len(special))
 	}
 	// By name as well: what counts is where it led.
 	dialer := net.Dialer{Control: Only}

@@ -1,4 +1,5 @@
-package main
+// Package connectproxy is a CONNECT proxy made of net/http.
+package connectproxy
 
 import (
 	"context"
@@ -9,19 +10,22 @@ import (
 	"time"
 )
 
-// proxy carries tunnels. To all who do not ask for one, or lack the token, it is a web server with nothing to show.
-type proxy struct {
-	token string
-	dial  func(ctx context.Context, network, address string) (net.Conn, error)
+// Proxy carries tunnels. To all who do not ask for one, or lack the token, it is a web server with nothing to show.
+type Proxy struct {
+	// Token is what clients must send as X-LANTERN-AUTH-TOKEN; without it anyone is served.
+	Token string
+	// Dial opens a connection to a destination.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-func (p proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP serves one request.
+func (p Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	shown := []byte(r.Header.Get("X-LANTERN-AUTH-TOKEN"))
-	if r.Method != http.MethodConnect || p.token != "" && subtle.ConstantTimeCompare(shown, []byte(p.token)) != 1 {
+	if r.Method != http.MethodConnect || p.Token != "" && subtle.ConstantTimeCompare(shown, []byte(p.Token)) != 1 {
 		http.NotFound(w, r)
 		return
 	}
-	server, err := p.dial(r.Context(), "tcp", r.Host)
+	server, err := p.Dial(r.Context(), "tcp", r.Host)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
