@@ -85,7 +85,10 @@ async fn a_host_in_c_is_verified_and_the_sanitizers_find_nothing() {
     // With their tunnels open.
     let watched = within(spawn_blocking(move || host.stop())).await.unwrap();
     let served = served.load(Ordering::Relaxed);
-    assert!(watched >= before + 5, "{watched} flows were watched, {served} strangers served");
+    assert!(
+        watched >= before + 5,
+        "{watched} flows were watched, {served} strangers served"
+    );
     clients.shutdown().await;
     // It said goodbye.
     cluster

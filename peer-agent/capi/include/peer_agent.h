@@ -268,7 +268,7 @@ peer_agent_status peer_agent_config_set_keyset_file(peer_agent_config *config,
                                                     const char *path,
                                                     peer_agent_error **error_out);
 
-// Sets the public address and port that clients reach the proxy at, "203.0.113.7:443" or "[2001:db8::7]:443". Needed.
+// Sets the public address and port that clients reach the proxy at, `203.0.113.7:443` or `[2001:db8::7]:443`. Needed.
 peer_agent_status peer_agent_config_set_address(peer_agent_config *config,
                                                 const char *address,
                                                 peer_agent_error **error_out);

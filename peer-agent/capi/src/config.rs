@@ -203,7 +203,7 @@ pub unsafe extern "C" fn peer_agent_config_set_keyset_file(
     }
 }
 
-/// Sets the public address and port that clients reach the proxy at, "203.0.113.7:443" or "[2001:db8::7]:443". Needed.
+/// Sets the public address and port that clients reach the proxy at, `203.0.113.7:443` or `[2001:db8::7]:443`. Needed.
 ///
 /// # Safety
 /// Pointers as in the contract.

@@ -183,7 +183,10 @@ mod tests {
         unsafe {
             assert_eq!(peer_agent_error_status(error), PeerAgentStatus::Panic);
             let message = CStr::from_ptr(peer_agent_error_message(error)).to_string_lossy();
-            assert!(message.contains("the words of it") && message.contains("report"), "{message}");
+            assert!(
+                message.contains("the words of it") && message.contains("report"),
+                "{message}"
+            );
             peer_agent_error_free(&raw mut error);
         }
         assert!(error.is_null());

@@ -64,6 +64,9 @@ fn the_commands_of_the_readme_do_what_it_shows() {
     let library = home.path().join(".local/lib/libpeer_agent_c.so.1");
     let name = b"libpeer_agent_c.so.1\0";
     let bytes = fs::read(&library).unwrap();
-    assert!(bytes.windows(name.len()).any(|window| window == name), "it has no soname");
+    assert!(
+        bytes.windows(name.len()).any(|window| window == name),
+        "it has no soname"
+    );
     assert!(library.is_file() && home.path().join(".local/include/peer_agent.h").is_file());
 }
