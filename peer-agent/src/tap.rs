@@ -167,7 +167,8 @@ pub(crate) enum ArmError {
 }
 
 impl Flow {
-    /// Bytes that go to the destination, in order.
+    /// Bytes that go to the destination, in order. A host with a task for each direction reports them before they are sent:
+    /// the destination's end may be reported before that task goes on.
     pub fn up(&mut self, bytes: &[u8]) {
         let Some(ledger) = &self.ledger else { return };
         let now = self.shared.clock.now();

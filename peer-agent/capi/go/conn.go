@@ -69,6 +69,8 @@ type watchedConn struct {
 	flow reporter
 	// Nothing more is to be told.
 	over atomic.Bool
+	// Of what was told, the bytes that are not sent.
+	unsent atomic.Int64
 }
 
 // A halfClosingConn is one whose sending side can be closed alone.
@@ -106,12 +108,22 @@ func (c *watchedConn) Read(bytes []byte) (int, error) {
 	return n, err
 }
 
+// Write tells bytes before they are sent: the destination may have answered and closed, and another goroutine told so, before this one
+// goes on. What a deadline leaves over was told, and is not told again when the host goes on with it.
 func (c *watchedConn) Write(bytes []byte) (int, error) {
+	if c.over.Load() {
+		return c.Conn.Write(bytes)
+	}
+	before := c.unsent.Load()
+	if before > int64(len(bytes)) {
+		before = int64(len(bytes))
+	}
+	if untold := bytes[before:]; len(untold) > 0 && !c.flow.up(untold) {
+		c.over.Store(true)
+	}
 	n, err := c.Conn.Write(bytes)
+	c.unsent.Add(int64(len(bytes)-n) - before)
 	if !c.over.Load() {
-		if n > 0 && !c.flow.up(bytes[:n]) {
-			c.over.Store(true)
-		}
 		c.ended(err)
 	}
 	return n, err

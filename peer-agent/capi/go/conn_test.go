@@ -52,8 +52,15 @@ func (n *note) expect(t *testing.T, told string) {
 // A script is a connection that does what it is told to.
 type script struct {
 	net.Conn
-	reads []answer
-	write error
+	reads  []answer
+	writes []outcome
+	// Where a send is told, if anywhere.
+	told *note
+}
+
+type outcome struct {
+	sent int
+	err  error
 }
 
 type answer struct {
@@ -68,10 +75,14 @@ func (s *script) Read(into []byte) (int, error) {
 }
 
 func (s *script) Write(bytes []byte) (int, error) {
-	if s.write != nil {
-		return 1, s.write
+	next := outcome{len(bytes), nil}
+	if len(s.writes) > 0 {
+		next, s.writes = s.writes[0], s.writes[1:]
 	}
-	return len(bytes), nil
+	if s.told != nil {
+		s.told.add(fmt.Sprintf("sent %s", bytes[:next.sent]))
+	}
+	return next.sent, next.err
 }
 
 func (s *script) Close() error { return nil }
@@ -112,11 +123,34 @@ func TestFailuresAreToldAndTheHostsOwnCloseIsNone(t *testing.T) {
 		told.expect(t, c.told)
 	}
 	told := &note{wants: 100}
-	conn := watched(&script{write: broken}, told)
+	conn := watched(&script{writes: []outcome{{1, broken}, {0, broken}}}, told)
 	_, _ = conn.Write([]byte("abc"))
 	_, _ = conn.Write([]byte("abc"))
 	conn.Close()
-	told.expect(t, "up a, failed, close")
+	told.expect(t, "up abc, failed, close")
+}
+
+// Its answer and its end may be told by another goroutine before the one that sent goes on.
+func TestARequestIsToldBeforeItIsSent(t *testing.T) {
+	told := &note{wants: 100}
+	conn := watched(&script{told: told}, told)
+	_, _ = conn.Write([]byte("GET"))
+	_, _ = conn.Write(nil)
+	conn.Close()
+	told.expect(t, "up GET, sent GET, sent , close")
+}
+
+func TestWhatADeadlineLeftOverIsNotToldAgain(t *testing.T) {
+	late := os.ErrDeadlineExceeded
+	told := &note{wants: 100}
+	conn := watched(&script{writes: []outcome{{2, late}, {1, late}, {0, late}, {4, nil}}}, told)
+	// In pieces of the host's choice, and with more after it.
+	for _, piece := range []string{"abcdef", "cd", "d", "defg"} {
+		_, _ = conn.Write([]byte(piece))
+	}
+	_, _ = conn.Write([]byte("hi"))
+	conn.Close()
+	told.expect(t, "up abcdef, up g, up hi, close")
 }
 
 func TestWhenNothingMoreIsWantedNothingMoreIsTold(t *testing.T) {

@@ -335,7 +335,8 @@ peer_agent_status peer_agent_flow_open(const peer_agent *agent,
                                        peer_agent_flow **flow_out,
                                        peer_agent_error **error_out);
 
-// Reports bytes that went to the destination, in order: what was sent of them, after it was sent.
+// Reports bytes that go to the destination, in order, once, and before they are sent: the destination may have answered and closed,
+// and another thread reported so, before this one goes on. What a send leaves over is reported already.
 // PEER_AGENT_STATUS_FLOW_OVER when nothing more is wanted.
 peer_agent_status peer_agent_flow_up(const peer_agent_flow *flow,
                                      const uint8_t *data,

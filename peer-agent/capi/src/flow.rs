@@ -89,7 +89,8 @@ pub(crate) fn destination_of(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// Reports bytes that went to the destination, in order: what was sent of them, after it was sent.
+/// Reports bytes that go to the destination, in order, once, and before they are sent: the destination may have answered and closed,
+/// and another thread reported so, before this one goes on. What a send leaves over is reported already.
 /// PEER_AGENT_STATUS_FLOW_OVER when nothing more is wanted.
 ///
 /// # Safety

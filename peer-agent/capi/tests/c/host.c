@@ -57,8 +57,9 @@ static void *up(void *argument) {
     unsigned char bytes[4096];
     for (;;) {
         ssize_t length = recv(tunnel->client, bytes, sizeof bytes, 0);
-        if (length <= 0 || send_all(tunnel->server, bytes, (size_t)length) != 0) break;
+        if (length <= 0) break;
         if (tunnel->flow != NULL) fine(peer_agent_flow_up(tunnel->flow, bytes, (size_t)length, NULL));
+        if (send_all(tunnel->server, bytes, (size_t)length) != 0) break;
     }
     shutdown(tunnel->server, SHUT_WR);
     leave(tunnel);
