@@ -94,6 +94,18 @@ impl Flow {
         // SAFETY: as above.
         unsafe { flow::peer_agent_flow_down(self.0, bytes.as_ptr(), bytes.len(), ptr::null_mut()) }
     }
+
+    /// `peer_agent_flow_eof`.
+    pub fn eof(&self) -> PeerAgentStatus {
+        // SAFETY: the handle lives as long as this.
+        unsafe { flow::peer_agent_flow_eof(self.0, ptr::null_mut()) }
+    }
+
+    /// `peer_agent_flow_error`.
+    pub fn error(&self) -> PeerAgentStatus {
+        // SAFETY: as above.
+        unsafe { flow::peer_agent_flow_error(self.0, ptr::null_mut()) }
+    }
 }
 
 impl Drop for Agent {
