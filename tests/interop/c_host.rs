@@ -1,16 +1,18 @@
-//! A host in C with the agent inside, built with the sanitizers: verified by an attester while 64 clients go to the very destination that its
+//! A host in C with the agent inside, built with the sanitizers and run by valgrind: verified by an attester while 64 clients go to the very destination that its
 //! probes go to.
 
 use std::{
+    collections::BTreeSet,
     env,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -36,10 +38,49 @@ use crate::{servers, within};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a C compiler with AddressSanitizer"]
 async fn a_host_in_c_is_verified_and_the_sanitizers_find_nothing() {
-    let cluster = Cluster::start(Options::quick()).await.unwrap();
+    let build = Build {
+        flags: &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+        under: &[],
+    };
+    verified_paused_and_verified_again(&build, Options::quick(), 64).await;
+}
+
+/// The same with fewer clients, and with time for a program that runs thirty times slower.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs valgrind"]
+async fn a_host_in_c_is_verified_and_valgrind_finds_nothing() {
+    let build = Build {
+        flags: &[],
+        under: &[
+            "valgrind",
+            "--quiet",
+            "--error-exitcode=9",
+            "--leak-check=full",
+            "--errors-for-leak-kinds=definite,indirect",
+            "--fair-sched=yes",
+            concat!(
+                "--suppressions=",
+                env!("CARGO_MANIFEST_DIR"),
+                "/../peer-agent/capi/tests/c/ring.supp"
+            ),
+        ],
+    };
+    let patient = Options {
+        connect: Duration::from_secs(10),
+        total: Duration::from_secs(20),
+        receipt_within: Duration::from_secs(10),
+        lease: Duration::from_secs(60),
+        goodput_floor: 8 << 10,
+        ..Options::quick()
+    };
+    verified_paused_and_verified_again(&build, patient, 8).await;
+}
+
+async fn verified_paused_and_verified_again(build: &Build, options: Options, clients: usize) {
+    let cluster = Cluster::start(options).await.unwrap();
     let public = SocketAddr::from(([127, 77, 1, 1], cluster.port()));
     let identity = servers::identity();
-    let mut host = Host::start(&cluster, public, identity.path());
+    let mut host = Host::start(build, &cluster, public, identity.path());
     let _front = front(public, host.port, identity.path()).await;
 
     let store = cluster.store().await.unwrap();
@@ -48,8 +89,7 @@ async fn a_host_in_c_is_verified_and_the_sanitizers_find_nothing() {
         rows.into_iter()
             .find(|row| row.address == public && row.standing == VERIFIED)
     };
-    let mut clients = JoinSet::new();
-    let until = Instant::now() + Duration::from_secs(50);
+    let until = Instant::now() + Duration::from_secs(100);
     let row = loop {
         if let Some(row) = verified().await {
             break row;
@@ -59,42 +99,61 @@ async fn a_host_in_c_is_verified_and_the_sanitizers_find_nothing() {
     };
     let proofs = async || {
         let probes = store.probes(&row.id, 1000).await.unwrap().rows;
-        assert!(
-            probes.iter().all(|probe| probe.outcome == Outcome::Proved),
-            "{probes:?}"
-        );
+        for probe in &probes {
+            assert_eq!(probe.outcome, Outcome::Proved, "{:?} {}", probe.reason, probe.detail);
+        }
         probes.len()
     };
     let before = proofs().await;
     // Where the next probes go.
     let origin = cluster.addresses().origin;
     let served = Arc::<AtomicUsize>::default();
-    for _ in 0..64 {
+    let mut strangers = JoinSet::new();
+    for _ in 0..clients {
         let served = Arc::clone(&served);
-        clients.spawn(async move {
+        strangers.spawn(async move {
             while stranger(public, origin).await.is_ok() {
                 served.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
-    while proofs().await < before + 5 || served.load(Ordering::Relaxed) < 256 {
-        assert!(Instant::now() < until, "no more proofs came");
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
+    let ask = async |more: usize| {
+        let first = served.load(Ordering::Relaxed);
+        let wanted = proofs().await + more;
+        while proofs().await < wanted || served.load(Ordering::Relaxed) < first + 4 * clients {
+            assert!(Instant::now() < until, "no more proofs came");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    };
+    ask(5).await;
     assert!(verified().await.is_some());
+
+    // A rest, while clients go on, and back again.
+    host.says_after("", "verified: ", until).await;
+    let nobody = BTreeSet::<IpAddr>::new();
+    host.order("p");
+    cluster.wait_rotation(&nobody).await.unwrap();
+    host.says_after("", "paused", until).await;
+    host.order("r");
+    cluster.wait_rotation(&BTreeSet::from([public.ip()])).await.unwrap();
+    host.says_after("paused", "verified: ", until).await;
+    host.order("tj");
+    ask(1).await;
+
     // With their tunnels open.
-    let watched = within(spawn_blocking(move || host.stop())).await.unwrap();
+    let (lines, watched) = within(spawn_blocking(move || host.stop())).await.unwrap();
     let served = served.load(Ordering::Relaxed);
     assert!(
-        watched >= before + 5,
+        watched >= before + 6,
         "{watched} flows were watched, {served} strangers served"
     );
-    clients.shutdown().await;
+    let object = lines.iter().find(|line| line.starts_with('{')).unwrap();
+    let object: serde_json::Value = serde_json::from_str(object).unwrap();
+    assert_eq!(object["state"], "verified", "{object}");
+    assert!(object["valid_until"].is_u64() && object["reason"].is_null(), "{object}");
+    strangers.shutdown().await;
     // It said goodbye.
-    cluster
-        .wait_rotation(&std::collections::BTreeSet::<IpAddr>::new())
-        .await
-        .unwrap();
+    cluster.wait_rotation(&nobody).await.unwrap();
 }
 
 /// A client that asks the origin for something else, through the peer.
@@ -140,15 +199,25 @@ async fn front(public: SocketAddr, port: u16, identity: &Path) -> AbortOnDropHan
 struct Host {
     port: u16,
     process: Child,
-    lines: Option<BufReader<std::process::ChildStdout>>,
+    said: Arc<Mutex<Vec<String>>>,
+    /// Ends with its output.
+    listening: Option<thread::JoinHandle<()>>,
     _folder: tempfile::TempDir,
 }
 
 impl Host {
-    fn start(cluster: &Cluster, public: SocketAddr, identity: &Path) -> Self {
+    fn start(build: &Build, cluster: &Cluster, public: SocketAddr, identity: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let program = build(folder.path());
-        let mut process = Command::new(program)
+        let program = build.program(folder.path());
+        let mut command = match build.under {
+            [] => Command::new(program),
+            [first, others @ ..] => {
+                let mut command = Command::new(first);
+                command.args(others).arg(program);
+                command
+            }
+        };
+        let mut process = command
             .arg(folder.path())
             .arg(cluster.root().to_string())
             .arg(cluster.addresses().session.to_string())
@@ -162,23 +231,51 @@ impl Host {
         let mut lines = BufReader::new(process.stdout.take().unwrap());
         let mut first = String::new();
         lines.read_line(&mut first).unwrap();
+        let said = Arc::<Mutex<Vec<String>>>::default();
+        let saying = Arc::clone(&said);
+        let listening = thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                saying.lock().unwrap().push(line);
+            }
+        });
         Self {
             port: first.trim().strip_prefix("listening ").unwrap().parse().unwrap(),
             process,
-            lines: Some(lines),
+            said,
+            listening: Some(listening),
             _folder: folder,
         }
     }
 
-    /// Ends it in order, and tells how many flows were watched.
-    fn stop(&mut self) -> usize {
+    /// Tells it what to do, a letter for each order.
+    fn order(&mut self, letters: &str) {
+        let input = self.process.stdin.as_mut().unwrap();
+        input.write_all(letters.as_bytes()).unwrap();
+    }
+
+    /// Waits for a line that starts so, after one that starts with `before`.
+    async fn says_after(&self, before: &str, words: &str, until: Instant) {
+        loop {
+            let said = self.said.lock().unwrap().clone();
+            let mut after = said.iter().skip_while(|line| !line.starts_with(before));
+            if after.any(|line| line.starts_with(words)) {
+                return;
+            }
+            assert!(Instant::now() < until, "no {words:?} after {before:?}: {said:#?}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+
+    /// Ends it in order, and tells what it said and how many flows were watched.
+    fn stop(&mut self) -> (Vec<String>, usize) {
         drop(self.process.stdin.take());
-        let lines: Vec<String> = self.lines.take().unwrap().lines().map_while(Result::ok).collect();
+        self.listening.take().unwrap().join().unwrap();
+        let lines = self.said.lock().unwrap().clone();
         let status = self.process.wait().unwrap();
         assert!(status.success(), "{status}: {lines:#?}");
-        assert!(lines.iter().any(|line| line.starts_with("verified: ")), "{lines:#?}");
         let last = lines.last().and_then(|line| line.strip_prefix("watched "));
-        last.unwrap_or_else(|| panic!("{lines:#?}")).parse().unwrap()
+        let watched = last.unwrap_or_else(|| panic!("{lines:#?}")).parse().unwrap();
+        (lines, watched)
     }
 }
 
@@ -189,27 +286,36 @@ impl Drop for Host {
     }
 }
 
-/// Builds the program with the static library that Cargo built beside this test.
-fn build(folder: &Path) -> PathBuf {
-    let capi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peer-agent/capi");
-    let program = folder.join("host");
-    let output = Command::new(env::var("CC").unwrap_or_else(|_| "cc".to_owned()))
-        .args([
-            "-std=c11",
-            "-D_POSIX_C_SOURCE=200809L",
-            "-g",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-        ])
-        .args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-I"])
-        .arg(capi.join("include"))
-        .arg(capi.join("tests/c/host.c"))
-        .arg(env::current_exe().unwrap().with_file_name("libpeer_agent_c.a"))
-        .args(["-pthread", "-ldl", "-lm", "-o"])
-        .arg(&program)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    program
+/// How the program is built and run.
+struct Build {
+    flags: &'static [&'static str],
+    under: &'static [&'static str],
+}
+
+impl Build {
+    /// Builds the program with the static library that Cargo built beside this test.
+    fn program(&self, folder: &Path) -> PathBuf {
+        let capi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peer-agent/capi");
+        let program = folder.join("host");
+        let output = Command::new(env::var("CC").unwrap_or_else(|_| "cc".to_owned()))
+            .args([
+                "-std=c11",
+                "-D_POSIX_C_SOURCE=200809L",
+                "-g",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+            ])
+            .args(self.flags)
+            .arg("-I")
+            .arg(capi.join("include"))
+            .arg(capi.join("tests/c/host.c"))
+            .arg(env::current_exe().unwrap().with_file_name("libpeer_agent_c.a"))
+            .args(["-pthread", "-ldl", "-lm", "-o"])
+            .arg(&program)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        program
+    }
 }

@@ -1,8 +1,14 @@
 //! The C functions as Rust can call them without `unsafe`: for the benches and tests of this workspace alone.
 
-use std::{ffi::CString, path::Path, ptr};
+use std::{
+    ffi::{CStr, CString},
+    path::Path,
+    ptr,
+};
 
-use crate::{PeerAgent, PeerAgentConfig, PeerAgentError, PeerAgentFlow, PeerAgentStatus, agent, config, error, flow};
+use crate::{
+    PeerAgent, PeerAgentConfig, PeerAgentError, PeerAgentFlow, PeerAgentStatus, agent, config, error, flow, standing,
+};
 
 /// An agent behind its handle.
 #[derive(Debug)]
@@ -37,7 +43,7 @@ impl Agent {
                 if call(&raw mut failed) == PeerAgentStatus::Ok {
                     return Ok(());
                 }
-                let message = std::ffi::CStr::from_ptr(error::peer_agent_error_message(failed));
+                let message = CStr::from_ptr(error::peer_agent_error_message(failed));
                 let message = message.to_string_lossy().into_owned();
                 error::peer_agent_error_free(&raw mut failed);
                 Err(message)
@@ -79,6 +85,18 @@ impl Agent {
             agent::peer_agent_is_armed(self.0, bytes, length, &raw mut armed, ptr::null_mut());
         }
         armed
+    }
+
+    /// `peer_agent_standing_json`.
+    pub fn standing_json(&self) -> String {
+        let mut text = ptr::null_mut();
+        // SAFETY: as above; the text is the library's until it is freed.
+        unsafe {
+            agent::peer_agent_standing_json(self.0, &raw mut text, ptr::null_mut());
+            let object = CStr::from_ptr(text).to_string_lossy().into_owned();
+            standing::peer_agent_string_free(&raw mut text);
+            object
+        }
     }
 }
 

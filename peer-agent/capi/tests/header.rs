@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{env, fs, path::Path};
+use std::{collections::BTreeSet, env, fs, path::Path};
+
+use peer_agent_c::called::Agent;
+use serde_json::{Map, Value};
 
 #[test]
 fn the_header_is_current() {
@@ -74,4 +77,40 @@ fn the_header_tells_every_function() {
         );
     }
     assert!(exported > 30, "{exported}");
+}
+
+/// The keys of the JSON object are those that the header tells, and fields of the struct that it stands for.
+#[test]
+fn the_object_has_the_keys_that_the_header_tells() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let header = fs::read_to_string(root.join("include/peer_agent.h")).unwrap();
+    let (before, _) = header
+        .split_once("\npeer_agent_status peer_agent_standing_json(")
+        .unwrap();
+    let (_, comment) = before.rsplit_once("\n\n").unwrap();
+    let told: BTreeSet<&str> = comment.split('"').skip(1).step_by(2).collect();
+    assert!(told.len() > 5, "{comment}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let root_key = "ed25519:rkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7toseadnapn5oa";
+    let agent = Agent::start(
+        "127.0.0.1:1",
+        root_key,
+        &folder.path().join("peer.key"),
+        "127.0.0.1:443",
+    )
+    .unwrap();
+    let object: Map<String, Value> = serde_json::from_str(&agent.standing_json()).unwrap();
+    assert_eq!(object.keys().map(String::as_str).collect::<BTreeSet<_>>(), told);
+
+    let (fields, _) = header.split_once("} peer_agent_standing;").unwrap();
+    let (_, fields) = fields.rsplit_once("typedef struct").unwrap();
+    for key in told {
+        assert!(
+            [' ', '*']
+                .iter()
+                .any(|before| fields.contains(&format!("{before}{key};"))),
+            "the struct has no {key}"
+        );
+    }
 }

@@ -3,7 +3,8 @@
  *
  *   host FOLDER ROOT ENDPOINT ADDRESS CERTIFICATE BIND
  *
- * Says "listening PORT" and each standing; at the end of its input it stops, and says how many flows were watched. */
+ * Says "listening PORT" and each standing. Letters of its input are orders: p to pause, r to resume, t to ask for a probe, j to say the
+ * standing as JSON. At the end of its input it stops, and says how many flows were watched. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -219,7 +220,16 @@ int main(int argc, char **argv) {
     CHECK(pthread_create(&accepting, NULL, accept_all, &listener) == 0);
     CHECK(pthread_create(&telling, NULL, tell, NULL) == 0);
 
-    while (getchar() != EOF) {
+    for (int order; (order = getchar()) != EOF;) {
+        char *json = NULL;
+        if (order == 'p') OK(peer_agent_pause(agent, NULL));
+        if (order == 'r') OK(peer_agent_resume(agent, NULL));
+        if (order == 't') OK(peer_agent_retest(agent, NULL));
+        if (order != 'j') continue;
+        OK(peer_agent_standing_json(agent, &json, NULL));
+        printf("%s\n", json);
+        fflush(stdout);
+        peer_agent_string_free(&json);
     }
     /* With tunnels open and flows watched: they are nobody's trouble. */
     OK(peer_agent_stop(agent, 20000, NULL));
