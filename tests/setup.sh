@@ -60,6 +60,8 @@ setup_bundled() {
     cd "$BUNDLED/cmd"
     go mod download || fail "the modules that $BUNDLED/cmd/go.sum names could not be downloaded (see above)"
     go build -trimpath -buildvcs=false -mod=readonly -o "$1/" ./...
+    # Once more with the race detector, for the tests that look for nothing else than what is said and done.
+    go build -race -trimpath -buildvcs=false -mod=readonly -o "$1/race/" ./...
     cd "$OLDPWD"
 }
 

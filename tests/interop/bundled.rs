@@ -1,5 +1,6 @@
 //! The agent bundled into Go peers: the templates around the real enproxy and around a CONNECT proxy, verified by an attester with
-//! its default figures for admission, and one whose proxy drops every third stream, which is not.
+//! its default figures for admission, and one whose proxy drops every third stream, which is not. Where memory is not looked at they
+//! are built with the race detector, which ends a program that has a race.
 
 use std::{
     collections::BTreeSet,
@@ -42,9 +43,14 @@ use crate::{
 async fn honest_go_peers_are_admitted_and_one_that_drops_every_third_stream_is_not() {
     let cluster = Cluster::start(by_default()).await.unwrap();
     let watcher = cluster.watch();
-    let dropping = GoPeer::start(&cluster, 3, "droppingpeer", &[]);
-    let enproxy = GoPeer::start(&cluster, 1, "givepeer", &[]);
-    let connect = GoPeer::start(&cluster, 2, "givepeer-connect", &["-token", "sekrit"]);
+    let dropping = GoPeer::start(&cluster, 3, "race/testpeer", &["-drop", "3"]);
+    let enproxy = GoPeer::start(&cluster, 1, "race/givepeer", &["-allow-private"]);
+    let connect = GoPeer::start(
+        &cluster,
+        2,
+        "race/givepeer-connect",
+        &["-allow-private", "-token", "sekrit"],
+    );
     let honest = [&enproxy, &connect].map(|peer| peer.public.ip());
     cluster.wait_rotation(&BTreeSet::from(honest)).await.unwrap();
     for (peer, protocols) in [
@@ -79,6 +85,33 @@ async fn honest_go_peers_are_admitted_and_one_that_drops_every_third_stream_is_n
     assert!(!seen.ever.contains(&dropping.public.ip()), "{seen:?}");
 }
 
+/// Its owner pauses: it leaves the rotation and serves on; and comes back when it is told to. In the end it says goodbye.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the Go programs of tests/setup.sh"]
+async fn a_go_peer_rests_and_comes_back() {
+    let cluster = Cluster::start(by_default()).await.unwrap();
+    let peer = GoPeer::start(&cluster, 1, "race/testpeer", &[]);
+    let (rotation, nobody) = (BTreeSet::from([peer.public.ip()]), BTreeSet::new());
+    cluster.wait_rotation(&rotation).await.unwrap();
+    peer.says("verified: ").await;
+    peer.types("pause");
+    cluster.wait_rotation(&nobody).await.unwrap();
+    peer.says("paused").await;
+    peer.types("resume");
+    cluster.wait_rotation(&rotation).await.unwrap();
+    peer.says_after("paused", "verified: ").await;
+    // It cost nothing: no probe failed, and none was lost.
+    let (row, probes) = peer.record(&cluster).await;
+    assert_eq!((row.standing.as_str(), row.reason), (VERIFIED, None));
+    assert!(
+        probes.iter().all(|probe| probe.outcome == Outcome::Proved),
+        "{probes:?}"
+    );
+    peer.types("close");
+    peer.says_after("paused", "stopped").await;
+    cluster.wait_rotation(&nobody).await.unwrap();
+}
+
 /// A volunteer whose port is closed reads what to do; with a router that maps another port, both ports; and once it is done, Enter is
 /// enough.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,7 +120,17 @@ async fn a_volunteer_is_told_what_to_do_and_is_verified_when_it_is_done() {
     let cluster = Cluster::start(by_default()).await.unwrap();
     let public = GoPeer::address(&cluster, 1);
     let inside = SocketAddr::new(public.ip(), 0);
-    let peer = GoPeer::at(&cluster, inside, public, "givepeer", &[]);
+    let peer = GoPeer::at(&cluster, inside, public, "race/givepeer", &["-allow-private"]);
+    // Another's router would forward the same port, to a machine with an address of its own.
+    let elsewhere = GoPeer::address(&cluster, 2);
+    let same = SocketAddr::from(([127, 77, 2, 2], elsewhere.port()));
+    let unmapped = GoPeer::at(&cluster, same, elsewhere, "race/givepeer", &["-allow-private"]);
+    let told = unmapped.says("forward it on your router").await;
+    assert!(
+        told.starts_with("rejected: ") && !told.contains("of this machine"),
+        "{told}"
+    );
+
     let told = peer.says("forward it on your router").await;
     assert!(told.starts_with("rejected: "), "{told}");
     let ports = format!(
@@ -99,7 +142,7 @@ async fn a_volunteer_is_told_what_to_do_and_is_verified_when_it_is_done() {
     // The router's owner does so. By itself the agent would try again after a minute.
     let before = Instant::now();
     let _router = forward(public, peer.served).await;
-    peer.enter();
+    peer.types("");
     cluster.wait_rotation(&BTreeSet::from([public.ip()])).await.unwrap();
     assert!(before.elapsed() < Duration::from_secs(60));
 }
@@ -110,7 +153,7 @@ async fn a_volunteer_is_told_what_to_do_and_is_verified_when_it_is_done() {
 #[ignore = "needs the Go programs of tests/setup.sh, and a minute"]
 async fn a_minute_without_the_attester_is_no_trouble() {
     let mut cluster = Cluster::start(by_default()).await.unwrap();
-    let peer = GoPeer::start(&cluster, 1, "givepeer-connect", &[]);
+    let peer = GoPeer::start(&cluster, 1, "givepeer-connect", &["-allow-private"]);
     let rotation = BTreeSet::from([peer.public.ip()]);
     cluster.wait_rotation(&rotation).await.unwrap();
     let site = Site::start().await;
@@ -201,12 +244,11 @@ impl GoPeer {
             .args(["-listen", &listen.to_string()])
             .args(["-attester", &cluster.addresses().session.to_string()])
             .args(["-root", &cluster.root().to_string()])
-            .args(["-bind", &listen.ip().to_string()])
+            // What leaves its network has the address that it is reached at.
+            .args(["-bind", &public.ip().to_string()])
             .args(["-state".as_ref(), state.path().as_os_str()])
-            .args(flags);
-        if program != "droppingpeer" {
-            command.arg("-allow-private");
-        }
+            .args(flags)
+            .env("GORACE", "halt_on_error=1");
         if public != listen {
             command.args(["-public", &public.to_string()]);
         }
@@ -229,8 +271,8 @@ impl GoPeer {
         }
     }
 
-    fn enter(&self) {
-        self.input.lock().unwrap().write_all(b"\n").unwrap();
+    fn types(&self, line: &str) {
+        writeln!(self.input.lock().unwrap(), "{line}").unwrap();
     }
 
     /// Waits for a line with these words, and returns it.

@@ -1,8 +1,9 @@
-// Command droppingpeer is a peer that must not be verified, for the tests: givepeer's server and agent, but a proxy that drops every third
-// stream.
+// Command testpeer is a peer for the tests: givepeer's server and agent, but a proxy that drops each n-th stream if it is told to, and
+// whose owner types orders, a line each: pause, resume, close.
 package main
 
 import (
+	"bufio"
 	"crypto/tls"
 	"flag"
 	"fmt"
@@ -24,14 +25,15 @@ func main() {
 	attester := flag.String("attester", "", "the attester's `host:port`")
 	root := flag.String("root", "", "the attester's root `key`")
 	bind := flag.String("bind", "", "the local `ip` that everything leaves from")
+	drop := flag.Int64("drop", 0, "drop each `n`-th stream, if it is not 0")
 	flag.Parse()
-	if err := serve(*listen, *state, *attester, *root, *bind); err != nil {
-		fmt.Fprintln(os.Stderr, "droppingpeer:", err)
+	if err := serve(*listen, *state, *attester, *root, *bind, *drop); err != nil {
+		fmt.Fprintln(os.Stderr, "testpeer:", err)
 		os.Exit(1)
 	}
 }
 
-func serve(listen, state, attester, root, bind string) error {
+func serve(listen, state, attester, root, bind string, drop int64) error {
 	certificate, err := tlskey.Load(state)
 	if err != nil {
 		return err
@@ -59,12 +61,19 @@ func serve(listen, state, attester, root, bind string) error {
 			fmt.Println(standing)
 		}
 	}()
+	go func() {
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			if err := obey(a, lines.Text()); err != nil {
+				fmt.Println(err)
+			}
+		}
+	}()
 
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(bind)}}
 	var streams int64
 	dial := a.WrapDial(func(address string) (net.Conn, error) {
 		conn, err := dialer.Dial("tcp", address)
-		if err == nil && atomic.AddInt64(&streams, 1)%3 == 0 {
+		if err == nil && drop != 0 && atomic.AddInt64(&streams, 1)%drop == 0 {
 			conn.Close()
 		}
 		return conn, err
@@ -73,4 +82,16 @@ func serve(listen, state, attester, root, bind string) error {
 	proxy.Start()
 	config := &tls.Config{Certificates: []tls.Certificate{certificate.Pair}}
 	return http.Serve(tls.NewListener(listener, config), proxy)
+}
+
+func obey(a *agent.Agent, order string) error {
+	switch order {
+	case "pause":
+		return a.Pause()
+	case "resume":
+		return a.Resume()
+	case "close":
+		return a.Close()
+	}
+	return fmt.Errorf("no order is called %q", order)
 }
