@@ -198,11 +198,17 @@ func TestAStopThatMayNotWaitGoesOnByItself(t *testing.T) {
 	agent := start(t, config(t))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := agent.Stop(ctx); err != nil && !errors.Is(err, context.Canceled) {
+	// As a call that is under way: nothing is freed before it has returned.
+	agent.mu.RLock()
+	if err := agent.Stop(ctx); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	agent.mu.RUnlock()
 	if err := agent.Close(); err != nil {
 		t.Error(err)
+	}
+	if standing := agent.Standing(); standing.State != Stopped {
+		t.Error(standing)
 	}
 }
 
