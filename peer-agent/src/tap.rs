@@ -168,7 +168,7 @@ pub(crate) enum ArmError {
 
 impl Flow {
     /// Bytes that go to the destination, in order. A host with a task for each direction reports them before they are sent:
-    /// the destination's end may be reported before that task goes on.
+    /// the destination's answer and its end may be reported before that task goes on.
     pub fn up(&mut self, bytes: &[u8]) {
         let Some(ledger) = &self.ledger else { return };
         let now = self.shared.clock.now();
@@ -177,7 +177,8 @@ impl Flow {
         self.settle(progress);
     }
 
-    /// Bytes that came from the destination, in order.
+    /// Bytes that came from the destination, in order; with a task for each direction before they are passed on, since the client may
+    /// close at once.
     pub fn down(&mut self, bytes: &[u8]) {
         let Some(ledger) = &self.ledger else { return };
         let progress = lock(ledger).down(bytes, self.shared.clock.now());

@@ -280,10 +280,7 @@ func (a *Agent) Stop(ctx context.Context) error {
 	}
 	a.closeOnce.Do(func() {
 		runtime.SetFinalizer(a, nil)
-		go func() {
-			defer close(a.closed)
-			a.free()
-		}()
+		go a.free()
 	})
 	select {
 	case <-a.closed:
@@ -293,7 +290,7 @@ func (a *Agent) Stop(ctx context.Context) error {
 	}
 }
 
-// free stops the agent, which ends all waits, and frees the handle when the last call has returned.
+// free stops the agent, which ends all waits, tells that it is closed when the last call has returned, and frees the handle.
 func (a *Agent) free() {
 	_ = a.with(func(handle *C.peer_agent) error {
 		C.peer_agent_stop(handle, milliseconds(stopLimit), nil)
@@ -304,6 +301,7 @@ func (a *Agent) free() {
 	handle := a.handle
 	a.handle = nil
 	a.mu.Unlock()
+	close(a.closed)
 	// Nobody has it any more; and nobody waits for this, which may take a while when the system is looking up a name.
 	C.peer_agent_free(&handle)
 }
@@ -332,6 +330,9 @@ func (c Config) settings() (*C.peer_agent_config, error) {
 	if found := C.peer_agent_abi_version(); found != C.PEER_AGENT_ABI_VERSION {
 		return nil, fmt.Errorf("agent: the library has interface %d, and this package is for %d: build the one that belongs to it", found, C.PEER_AGENT_ABI_VERSION)
 	}
+	if err := c.whole(); err != nil {
+		return nil, err
+	}
 	var settings *C.peer_agent_config
 	err := try(func(failed **C.peer_agent_error) C.peer_agent_status {
 		return C.peer_agent_config_new(&settings, failed)
@@ -346,70 +347,101 @@ func (c Config) settings() (*C.peer_agent_config, error) {
 	return settings, nil
 }
 
+// whole looks for what is missing, which the library would tell by the names of its functions.
+func (c Config) whole() error {
+	for _, field := range []struct {
+		name    string
+		missing bool
+	}{
+		{"Attesters", len(c.Attesters) == 0},
+		{"RootKey", c.RootKey == ""},
+		{"IdentityFile (or IdentityKey)", c.IdentityFile == "" && len(c.IdentityKey) == 0},
+		{"Address", c.Address == ""},
+		{"CertificatePEM (or CertificatePin)", len(c.CertificatePEM) == 0 && len(c.CertificatePin) == 0},
+	} {
+		if field.missing {
+			return &Error{Status: invalidSetting, Message: "Config." + field.name + " is not set"}
+		}
+	}
+	if c.Protocols & ^(Enproxy|EnproxyPath|Connect) != 0 {
+		return &Error{Status: invalidSetting, Message: fmt.Sprintf("Config.Protocols: %d is no set of Enproxy, EnproxyPath and Connect", c.Protocols)}
+	}
+	return nil
+}
+
 // apply sets what is not empty, in order, until something is wrong.
 func (c Config) apply(settings *C.peer_agent_config) error {
 	type textSetter func(*C.char, **C.peer_agent_error) C.peer_agent_status
 	type bytesSetter func(*C.uint8_t, C.size_t, **C.peer_agent_error) C.peer_agent_status
 	var err error
-	text := func(value string, set textSetter) {
-		if strings.IndexByte(value, 0) >= 0 && err == nil {
-			err = &Error{Status: "invalid-setting", Message: fmt.Sprintf("a setting has a NUL character in it: %.100q", value)}
-		}
-		if err == nil && value != "" {
-			copied := C.CString(value)
-			defer C.free(unsafe.Pointer(copied))
-			err = try(func(failed **C.peer_agent_error) C.peer_agent_status { return set(copied, failed) })
+	set := func(field string, call func(**C.peer_agent_error) C.peer_agent_status) {
+		err = try(call)
+		var wrong *Error
+		if errors.As(err, &wrong) {
+			wrong.Message = "Config." + field + ": " + wrong.Message
 		}
 	}
-	bytes := func(value []byte, set bytesSetter) {
+	text := func(field, value string, setter textSetter) {
+		if err != nil || value == "" {
+			return
+		}
+		if strings.IndexByte(value, 0) >= 0 {
+			err = &Error{Status: invalidSetting, Message: fmt.Sprintf("Config.%s: a NUL character in %.100q", field, value)}
+			return
+		}
+		copied := C.CString(value)
+		defer C.free(unsafe.Pointer(copied))
+		set(field, func(failed **C.peer_agent_error) C.peer_agent_status { return setter(copied, failed) })
+	}
+	bytes := func(field string, value []byte, setter bytesSetter) {
 		if err == nil && len(value) > 0 {
-			err = try(func(failed **C.peer_agent_error) C.peer_agent_status {
-				return set((*C.uint8_t)(&value[0]), C.size_t(len(value)), failed)
+			set(field, func(failed **C.peer_agent_error) C.peer_agent_status {
+				return setter((*C.uint8_t)(&value[0]), C.size_t(len(value)), failed)
 			})
 		}
 	}
 	for _, endpoint := range c.Attesters {
-		text(endpoint, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
+		text("Attesters", endpoint, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
 			return C.peer_agent_config_add_attester(settings, value, failed)
 		})
 	}
-	text(c.RootKey, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
+	text("RootKey", c.RootKey, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
 		return C.peer_agent_config_set_root_key(settings, value, failed)
 	})
-	text(c.IdentityFile, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
+	text("IdentityFile", c.IdentityFile, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
 		return C.peer_agent_config_set_identity_file(settings, value, failed)
 	})
-	bytes(c.IdentityKey, func(value *C.uint8_t, length C.size_t, failed **C.peer_agent_error) C.peer_agent_status {
+	bytes("IdentityKey", c.IdentityKey, func(value *C.uint8_t, length C.size_t, failed **C.peer_agent_error) C.peer_agent_status {
 		return C.peer_agent_config_set_identity_key(settings, value, length, failed)
 	})
-	text(c.KeysetFile, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
+	text("KeysetFile", c.KeysetFile, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
 		return C.peer_agent_config_set_keyset_file(settings, value, failed)
 	})
-	text(c.Address, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
+	text("Address", c.Address, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
 		return C.peer_agent_config_set_address(settings, value, failed)
 	})
-	bytes(c.CertificatePEM, func(value *C.uint8_t, length C.size_t, failed **C.peer_agent_error) C.peer_agent_status {
+	bytes("CertificatePEM", c.CertificatePEM, func(value *C.uint8_t, length C.size_t, failed **C.peer_agent_error) C.peer_agent_status {
 		return C.peer_agent_config_set_certificate_pem(settings, value, length, failed)
 	})
-	bytes(c.CertificatePin, func(value *C.uint8_t, length C.size_t, failed **C.peer_agent_error) C.peer_agent_status {
+	bytes("CertificatePin", c.CertificatePin, func(value *C.uint8_t, length C.size_t, failed **C.peer_agent_error) C.peer_agent_status {
 		return C.peer_agent_config_set_certificate_pin(settings, value, length, failed)
 	})
-	text(c.ConnectToken, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
+	text("ConnectToken", c.ConnectToken, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
 		return C.peer_agent_config_set_connect_token(settings, value, failed)
 	})
-	text(c.BindAddress, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
+	text("BindAddress", c.BindAddress, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
 		return C.peer_agent_config_set_bind(settings, value, failed)
 	})
-	text(c.Software, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
+	text("Software", c.Software, func(value *C.char, failed **C.peer_agent_error) C.peer_agent_status {
 		return C.peer_agent_config_set_software(settings, value, failed)
 	})
 	if err == nil {
-		err = try(func(failed **C.peer_agent_error) C.peer_agent_status {
+		set("ListeningPort", func(failed **C.peer_agent_error) C.peer_agent_status {
 			return C.peer_agent_config_set_listening_port(settings, C.uint16_t(c.ListeningPort), failed)
 		})
 	}
 	if err == nil && c.Protocols != 0 {
-		err = try(func(failed **C.peer_agent_error) C.peer_agent_status {
+		set("Protocols", func(failed **C.peer_agent_error) C.peer_agent_status {
 			return C.peer_agent_config_set_protocols(settings, C.uint32_t(c.Protocols), failed)
 		})
 	}
@@ -424,6 +456,7 @@ func milliseconds(duration time.Duration) C.uint32_t {
 }
 
 const (
+	invalidSetting = "invalid-setting"
 	// How long a goroutine that nobody can hurry waits in one call; a stop ends it at once.
 	wholeWait = time.Hour
 	// The same where a context may end.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 )
 
@@ -63,14 +64,15 @@ type reporter interface {
 	close()
 }
 
-// A watchedConn tells the agent what goes through it.
+// A watchedConn tells the agent what goes through it. What several goroutines read or write at once is told in the order in which it goes.
 type watchedConn struct {
 	net.Conn
 	flow reporter
 	// Nothing more is to be told.
-	over atomic.Bool
-	// Of what was told, the bytes that are not sent.
-	unsent atomic.Int64
+	over             atomic.Bool
+	reading, writing sync.Mutex
+	// Of what was told, the bytes that are not sent. Under writing.
+	unsent int
 }
 
 // A halfClosingConn is one whose sending side can be closed alone.
@@ -98,13 +100,16 @@ func watched(conn net.Conn, flow reporter) net.Conn {
 func (c *watchedConn) NetConn() net.Conn { return c.Conn }
 
 func (c *watchedConn) Read(bytes []byte) (int, error) {
-	n, err := c.Conn.Read(bytes)
-	if !c.over.Load() {
-		if n > 0 && !c.flow.down(bytes[:n]) {
-			c.over.Store(true)
-		}
-		c.ended(err)
+	if c.over.Load() {
+		return c.Conn.Read(bytes)
 	}
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	n, err := c.Conn.Read(bytes)
+	if n > 0 && !c.over.Load() && !c.flow.down(bytes[:n]) {
+		c.over.Store(true)
+	}
+	c.ended(err)
 	return n, err
 }
 
@@ -114,18 +119,18 @@ func (c *watchedConn) Write(bytes []byte) (int, error) {
 	if c.over.Load() {
 		return c.Conn.Write(bytes)
 	}
-	before := c.unsent.Load()
-	if before > int64(len(bytes)) {
-		before = int64(len(bytes))
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	told := c.unsent
+	if told > len(bytes) {
+		told = len(bytes)
 	}
-	if untold := bytes[before:]; len(untold) > 0 && !c.flow.up(untold) {
+	if untold := bytes[told:]; len(untold) > 0 && !c.over.Load() && !c.flow.up(untold) {
 		c.over.Store(true)
 	}
 	n, err := c.Conn.Write(bytes)
-	c.unsent.Add(int64(len(bytes)-n) - before)
-	if !c.over.Load() {
-		c.ended(err)
-	}
+	c.unsent += len(bytes) - told - n
+	c.ended(err)
 	return n, err
 }
 
@@ -133,7 +138,7 @@ func (c *watchedConn) Write(bytes []byte) (int, error) {
 // deadlines of 35 ms. (A destination that does not answer any more, ETIMEDOUT, has.)
 func (c *watchedConn) ended(err error) {
 	switch {
-	case err == nil, errors.Is(err, os.ErrDeadlineExceeded):
+	case err == nil, c.over.Load(), errors.Is(err, os.ErrDeadlineExceeded):
 	case errors.Is(err, io.EOF):
 		c.flow.eof()
 		c.over.Store(true)

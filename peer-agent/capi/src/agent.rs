@@ -157,7 +157,7 @@ fn runtime_of(threads: &Arc<Threads>) -> Result<Runtime, Problem> {
         Problem::new(PeerAgentStatus::System, format!("the system gave no thread: {error}"))
     };
     // tokio panics where a thread cannot be had.
-    match catch_unwind(AssertUnwindSafe(|| builder.build())) {
+    match without_signals(|| catch_unwind(AssertUnwindSafe(|| builder.build()))) {
         Ok(built) => built.map_err(|error| no_thread(&error)),
         Err(_) => Err(no_thread(&"raise the limit of processes")),
     }
@@ -188,11 +188,30 @@ fn leave_signals_to_the_host() {
 #[cfg(not(unix))]
 const fn leave_signals_to_the_host() {}
 
+/// The thread that is made meanwhile inherits this one's signals: from its first moment it has none.
+#[cfg(unix)]
+fn without_signals<T>(make: impl FnOnce() -> T) -> T {
+    let before = nix::sys::signal::SigSet::thread_get_mask();
+    leave_signals_to_the_host();
+    let made = make();
+    if let Ok(before) = before {
+        // It was this thread's.
+        let _ = before.thread_set_mask();
+    }
+    made
+}
+
+#[cfg(not(unix))]
+fn without_signals<T>(make: impl FnOnce() -> T) -> T {
+    make()
+}
+
 /// An agent says its goodbye within 2 s, and is cut off then.
 const STOP: Duration = Duration::from_millis(2500);
 
 /// Starts an agent. It connects by itself, and again whenever a session ends; an attester that cannot be reached is no error,
-/// the standing tells. The settings stay the caller's. Stop it with peer_agent_stop and free it with peer_agent_free.
+/// the standing tells. The settings stay the caller's, and those of a running agent do not change: for another address or certificate stop
+/// it and start another, which is the same peer as long as its identity is. Stop it with peer_agent_stop and free it with peer_agent_free.
 ///
 /// # Safety
 /// Pointers as in the contract.
@@ -291,7 +310,7 @@ pub unsafe extern "C" fn peer_agent_standing_get(
     })
 }
 
-/// Gives the same as one JSON object: "sequence", "state", "sentence", "peer_id", "own_name", "attester", "reason", "remedy",
+/// Gives the same as one JSON object: "sequence", "state" (its name), "sentence", "peer_id", "own_name", "attester", "reason", "remedy",
 /// "last_verdict" and "valid_until", with null where the struct has NULL or 0. Free it with peer_agent_string_free.
 ///
 /// # Safety
@@ -344,7 +363,8 @@ pub unsafe extern "C" fn peer_agent_wait(
     })
 }
 
-/// Says goodbye and rests: the peer leaves every rotation at once, without penalty. PEER_AGENT_STATUS_STOPPED after a stop.
+/// Says goodbye and rests: the peer leaves every rotation at once, without penalty. It is begun when this returns; the standing tells when it
+/// is done. PEER_AGENT_STATUS_STOPPED after a stop.
 ///
 /// # Safety
 /// Pointers as in the contract.
@@ -357,7 +377,7 @@ pub unsafe extern "C" fn peer_agent_pause(
     unsafe { told(agent, error_out, Agent::pause) }
 }
 
-/// Ends a pause. PEER_AGENT_STATUS_STOPPED after a stop.
+/// Ends a pause: the agent looks for its attester again. PEER_AGENT_STATUS_STOPPED after a stop.
 ///
 /// # Safety
 /// Pointers as in the contract.
@@ -371,7 +391,8 @@ pub unsafe extern "C" fn peer_agent_resume(
 }
 
 /// Asks for a probe soon, for an owner who has mended something. An agent without a session tries again at once; with one the
-/// attester is asked, which then probes as soon as it would probe anybody. PEER_AGENT_STATUS_STOPPED after a stop.
+/// attester is asked, which then probes as soon as it would probe anybody. Several wishes within some seconds are one. It ends no pause.
+/// PEER_AGENT_STATUS_STOPPED after a stop.
 ///
 /// # Safety
 /// Pointers as in the contract.

@@ -59,6 +59,9 @@ impl PeerAgentConfig {
                 "peer_agent_config_set_certificate_pem or peer_agent_config_set_certificate_pin",
             )
         })?;
+        if self.attesters.is_empty() {
+            return Err(missing("the attester", "peer_agent_config_add_attester"));
+        }
         let mut config = AgentConfig::new(self.attesters.clone(), root, identity, address, pin);
         config.keyset = self.keyset.clone().or(config.keyset);
         config.listening = self.listening;

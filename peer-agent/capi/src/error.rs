@@ -18,7 +18,7 @@ pub enum PeerAgentStatus {
     InvalidUtf8 = 2,
     /// A setting cannot work; the message says which, and what would be right.
     InvalidSetting = 3,
-    /// The peer's identity cannot be read or made; the message says what to do about the file.
+    /// The peer's identity, or a file that belongs to it, cannot be read or made; the message says what to do about the file.
     Identity = 4,
     /// The system gave no thread or other resource.
     System = 5,

@@ -89,9 +89,8 @@ pub(crate) fn destination_of(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// Reports bytes that go to the destination, in order, once, and before they are sent: the destination may have answered and closed,
-/// and another thread reported so, before this one goes on. What a send leaves over is reported already.
-/// PEER_AGENT_STATUS_FLOW_OVER when nothing more is wanted.
+/// Reports bytes that go to the destination, in order and before they are sent. When a send takes only a part of them, the rest was reported
+/// all the same: it is sent later, and not reported again. PEER_AGENT_STATUS_FLOW_OVER when nothing more is wanted.
 ///
 /// # Safety
 /// Pointers as in the contract; `data` is NULL or points to `length` bytes.
@@ -106,7 +105,7 @@ pub unsafe extern "C" fn peer_agent_flow_up(
     unsafe { carried(flow, data, length, error_out, Flow::up) }
 }
 
-/// Reports bytes that came from the destination, in order. PEER_AGENT_STATUS_FLOW_OVER when nothing more is wanted.
+/// Reports bytes that came from the destination, in order and before they are passed on. PEER_AGENT_STATUS_FLOW_OVER when nothing more is wanted.
 ///
 /// # Safety
 /// Pointers as in the contract; `data` is NULL or points to `length` bytes.
@@ -137,7 +136,7 @@ unsafe fn carried(
     })
 }
 
-/// Reports that the destination closed its side. A read that timed out is no end.
+/// Reports that the destination closed its side, before the client is told so. A read that timed out is no end.
 ///
 /// # Safety
 /// Pointers as in the contract.
@@ -150,7 +149,7 @@ pub unsafe extern "C" fn peer_agent_flow_eof(
     unsafe { ended(flow, error_out, FlowEnd::DestinationEof) }
 }
 
-/// Reports that the connection to the destination failed. A read that timed out has not.
+/// Reports that the connection to the destination failed, in reading or in sending. What only timed out has not.
 ///
 /// # Safety
 /// Pointers as in the contract.

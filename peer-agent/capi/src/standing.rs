@@ -76,7 +76,7 @@ pub struct PeerAgentStanding {
     pub own_name: *const c_char,
     /// The attester of the session, or of the last attempt, "host:port".
     pub attester: *const c_char,
-    /// Code of what is wrong, such as "port-refused"; for programs.
+    /// Code of what is wrong, such as "port-refused"; for programs. The protocol's documentation (proto/README.md) has those of attesters.
     pub reason: *const c_char,
     /// What the peer's owner can do.
     pub remedy: *const c_char,

@@ -69,6 +69,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tapped<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
         match &result {
+            // Nobody reads meanwhile: a half of this connection holds it whole while it is polled.
             Ok(written) => self.report(|flow| flow.up(&bytes[..*written])),
             Err(_) => self.end(FlowEnd::DestinationError),
         }

@@ -151,7 +151,7 @@ static void settings_that_cannot_work(void) {
     OK(peer_agent_config_set_address(config, "127.0.0.1:443", NULL));
     WRONG(PEER_AGENT_STATUS_INVALID_SETTING, "peer_agent_config_set_certificate_pem", peer_agent_start, config, &agent);
     OK(peer_agent_config_set_certificate_pin(config, pin, sizeof pin, NULL));
-    WRONG(PEER_AGENT_STATUS_INVALID_SETTING, "attesters is empty", peer_agent_start, config, &agent);
+    WRONG(PEER_AGENT_STATUS_INVALID_SETTING, "peer_agent_config_add_attester", peer_agent_start, config, &agent);
     OK(peer_agent_config_add_attester(config, "127.0.0.1:1", NULL));
 
     /* What only shows together. */
@@ -280,6 +280,9 @@ static void a_life(void) {
     CHECK(standing == NULL && error == NULL);
     OK(peer_agent_wait(agent, 0, 0, &standing, NULL));
     peer_agent_standing_free(&standing);
+    OK(peer_agent_standing_json(agent, &json, NULL));
+    CHECK(strstr(json, "\"state\":\"stopped\"") != NULL);
+    peer_agent_string_free(&json);
     OK(peer_agent_flow_open(agent, "origin.example:80", 17, &flow, NULL));
     CHECK(flow == NULL);
     OK(peer_agent_is_armed(agent, "origin.example:80", 17, &armed, NULL));
