@@ -139,7 +139,7 @@ const STRANGER: &[u8] = b"GET / HTTP/1.1\r\nHost: www.example.org\r\n\r\n";
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use super::{Agent, DESTINATION, OTHER, Runtime, Session, bundled};
+    use super::{Agent, DESTINATION, OTHER, PeerAgentStatus, Runtime, Session, bundled};
 
     #[test]
     fn nothing_is_allocated_while_a_probe_is_announced_elsewhere() {
@@ -156,5 +156,18 @@ mod tests {
         assert!(agent.is_armed(DESTINATION), "it was announced all the while");
         assert_eq!(asked.count_total, 0);
         drop(announced);
+    }
+
+    #[test]
+    fn nothing_is_expected_of_an_agent_that_was_stopped() {
+        let runtime = Runtime::new().unwrap();
+        let mut session: Session<Agent> = runtime.block_on(bundled()).unwrap();
+        let announced = runtime.block_on(session.arm(1)).unwrap();
+        let agent = session.agent();
+        let flow = agent.open(DESTINATION).unwrap();
+        assert_eq!(agent.stop(), PeerAgentStatus::Ok);
+        assert!(!agent.is_armed(DESTINATION) && agent.open(DESTINATION).is_none());
+        // It is no probe's any more; that is found out with its request.
+        assert_eq!(flow.up(announced.request()), PeerAgentStatus::FlowOver);
     }
 }

@@ -34,13 +34,19 @@
 // they are freed or after. Nothing ever calls back into the host, and no thread of the library runs the host's code: the host asks, or
 // waits with a limit (peer_agent_wait). An agent has one thread of its own, and up to two more while it looks up names; all signals but
 // those of defects are blocked there, so that handlers run on the host's threads and no SIGPIPE ends the host.
-// Flow calls never wait for the network or for another flow; while nothing is announced, peer_agent_flow_open loads one word from memory.
+// Flow calls never wait for the network, nor for another flow while its bytes are hashed; while nothing is announced, peer_agent_flow_open loads one word from memory.
 // Only peer_agent_wait, peer_agent_stop and peer_agent_free wait, as long as they say; peer_agent_start reads and makes files. After
 // fork() the child must not use what the parent made, and the library must not be unloaded.
 //
-// Order. Calls in a wrong order are told apart from defects: what was stopped answers PEER_AGENT_STATUS_STOPPED, flows of an agent
-// that was stopped or freed may still be reported and closed, and a flow that has ended takes what comes and answers
-// PEER_AGENT_STATUS_FLOW_OVER.
+// Flows. Open a flow before the first byte is sent to its destination, and close it when both ways are done. Report bytes up before they are
+// sent, and bytes down or an end before anything of them is passed on to the client: destinations answer and clients close at once, and
+// other threads go on meanwhile. What goes one way is reported in its order, by one thread at a time. That the client has ended is not
+// reported; the close is.
+//
+// Order. Calls in a wrong order are told apart from defects: an agent that was stopped answers
+// PEER_AGENT_STATUS_STOPPED to wishes (pause, resume, retest) and to waits beyond its last standing; that can still be read, and no flow of it
+// is opened any more. Flows of an agent that was stopped or freed may still be reported and closed, and a flow that has ended takes what
+// comes and answers PEER_AGENT_STATUS_FLOW_OVER.
 //
 // Defects. A panic inside does not unwind into the host: the call answers PEER_AGENT_STATUS_PANIC, and what Rust says of it is on standard
 // error. One on the agent's own thread ends the agent: its standing is then "stopped" with the reason "defect", waits end, and calls
@@ -83,7 +89,7 @@ typedef enum {
   PEER_AGENT_STATUS_INVALID_UTF8 = 2,
   // A setting cannot work; the message says which, and what would be right.
   PEER_AGENT_STATUS_INVALID_SETTING = 3,
-  // The peer's identity cannot be read or made; the message says what to do about the file.
+  // The peer's identity, or a file that belongs to it, cannot be read or made; the message says what to do about the file.
   PEER_AGENT_STATUS_IDENTITY = 4,
   // The system gave no thread or other resource.
   PEER_AGENT_STATUS_SYSTEM = 5,
@@ -155,7 +161,7 @@ typedef struct {
   const char *own_name;
   // The attester of the session, or of the last attempt, "host:port".
   const char *attester;
-  // Code of what is wrong, such as "port-refused"; for programs.
+  // Code of what is wrong, such as "port-refused"; for programs. The protocol's documentation (proto/README.md) has those of attesters.
   const char *reason;
   // What the peer's owner can do.
   const char *remedy;
@@ -176,7 +182,8 @@ uint32_t peer_agent_abi_version(void);
 const char *peer_agent_version(void);
 
 // Starts an agent. It connects by itself, and again whenever a session ends; an attester that cannot be reached is no error,
-// the standing tells. The settings stay the caller's. Stop it with peer_agent_stop and free it with peer_agent_free.
+// the standing tells. The settings stay the caller's, and those of a running agent do not change: for another address or certificate stop
+// it and start another, which is the same peer as long as its identity is. Stop it with peer_agent_stop and free it with peer_agent_free.
 peer_agent_status peer_agent_start(const peer_agent_config *config,
                                    peer_agent **agent_out,
                                    peer_agent_error **error_out);
@@ -206,7 +213,7 @@ peer_agent_status peer_agent_standing_get(const peer_agent *agent,
                                           peer_agent_standing **standing_out,
                                           peer_agent_error **error_out);
 
-// Gives the same as one JSON object: "sequence", "state", "sentence", "peer_id", "own_name", "attester", "reason", "remedy",
+// Gives the same as one JSON object: "sequence", "state" (its name), "sentence", "peer_id", "own_name", "attester", "reason", "remedy",
 // "last_verdict" and "valid_until", with null where the struct has NULL or 0. Free it with peer_agent_string_free.
 peer_agent_status peer_agent_standing_json(const peer_agent *agent,
                                            char **json_out,
@@ -221,15 +228,17 @@ peer_agent_status peer_agent_wait(const peer_agent *agent,
                                   peer_agent_standing **standing_out,
                                   peer_agent_error **error_out);
 
-// Says goodbye and rests: the peer leaves every rotation at once, without penalty. PEER_AGENT_STATUS_STOPPED after a stop.
+// Says goodbye and rests: the peer leaves every rotation at once, without penalty. It is begun when this returns; the standing tells when it
+// is done. PEER_AGENT_STATUS_STOPPED after a stop.
 peer_agent_status peer_agent_pause(const peer_agent *agent,
                                    peer_agent_error **error_out);
 
-// Ends a pause. PEER_AGENT_STATUS_STOPPED after a stop.
+// Ends a pause: the agent looks for its attester again. PEER_AGENT_STATUS_STOPPED after a stop.
 peer_agent_status peer_agent_resume(const peer_agent *agent, peer_agent_error **error_out);
 
 // Asks for a probe soon, for an owner who has mended something. An agent without a session tries again at once; with one the
-// attester is asked, which then probes as soon as it would probe anybody. PEER_AGENT_STATUS_STOPPED after a stop.
+// attester is asked, which then probes as soon as it would probe anybody. Several wishes within some seconds are one. It ends no pause.
+// PEER_AGENT_STATUS_STOPPED after a stop.
 peer_agent_status peer_agent_retest(const peer_agent *agent,
                                     peer_agent_error **error_out);
 
@@ -335,25 +344,26 @@ peer_agent_status peer_agent_flow_open(const peer_agent *agent,
                                        peer_agent_flow **flow_out,
                                        peer_agent_error **error_out);
 
-// Reports bytes that go to the destination, in order, once, and before they are sent: the destination may have answered and closed,
-// and another thread reported so, before this one goes on. What a send leaves over is reported already.
-// PEER_AGENT_STATUS_FLOW_OVER when nothing more is wanted.
+// Reports bytes that go to the destination, in order and before they are sent. When a send takes only a part of them, the rest was reported
+// all the same: it is sent later, and not reported again. PEER_AGENT_STATUS_FLOW_OVER when nothing more is wanted.
 peer_agent_status peer_agent_flow_up(const peer_agent_flow *flow,
                                      const uint8_t *data,
                                      size_t length,
                                      peer_agent_error **error_out);
 
-// Reports bytes that came from the destination, in order. PEER_AGENT_STATUS_FLOW_OVER when nothing more is wanted.
+// Reports bytes that came from the destination, in order and before they are passed on. PEER_AGENT_STATUS_FLOW_OVER when nothing more is wanted.
 peer_agent_status peer_agent_flow_down(const peer_agent_flow *flow,
                                        const uint8_t *data,
                                        size_t length,
                                        peer_agent_error **error_out);
 
-// Reports that the destination closed its side. A read that timed out is no end.
-peer_agent_status peer_agent_flow_eof(const peer_agent_flow *flow, peer_agent_error **error_out);
+// Reports that the destination closed its side, before the client is told so. A read that timed out is no end.
+peer_agent_status peer_agent_flow_eof(const peer_agent_flow *flow,
+                                      peer_agent_error **error_out);
 
-// Reports that the connection to the destination failed. A read that timed out has not.
-peer_agent_status peer_agent_flow_error(const peer_agent_flow *flow, peer_agent_error **error_out);
+// Reports that the connection to the destination failed, in reading or in sending. What only timed out has not.
+peer_agent_status peer_agent_flow_error(const peer_agent_flow *flow,
+                                        peer_agent_error **error_out);
 
 // Reports that the host closed its connection, unless an end was reported before, frees the flow and sets the caller's variable to
 // NULL. Does nothing for NULL, or for a variable that is NULL already. A flow may outlive its agent.

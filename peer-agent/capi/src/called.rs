@@ -87,6 +87,12 @@ impl Agent {
         armed
     }
 
+    /// `peer_agent_stop`, with twenty seconds for it.
+    pub fn stop(&self) -> PeerAgentStatus {
+        // SAFETY: as above.
+        unsafe { agent::peer_agent_stop(self.0, 20_000, ptr::null_mut()) }
+    }
+
     /// `peer_agent_standing_json`.
     pub fn standing_json(&self) -> String {
         let mut text = ptr::null_mut();

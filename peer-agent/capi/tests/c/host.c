@@ -1,10 +1,12 @@
-/* A CONNECT proxy with the agent inside, a thread for each way of each tunnel. TLS ends before it. What the agent wants to see is reported from
- * both threads; beside each such flow others are opened, misreported, ended, closed twice, and one outlives the agent.
+/* A CONNECT proxy with the agent inside. TLS ends before it. There is a thread for each way of each tunnel, and what the agent wants to see is
+ * reported from both; beside each such flow others are opened, misreported, ended, closed twice, and one outlives the agent. Or there is one
+ * thread for each tunnel, which does what the example does.
  *
- *   host FOLDER ROOT ENDPOINT ADDRESS CERTIFICATE BIND
+ *   host FOLDER ROOT ENDPOINT ADDRESS CERTIFICATE BIND threads|relay
  *
  * Says "listening PORT" and each standing. Letters of its input are orders: p to pause, r to resume, t to ask for a probe, j to say the
- * standing as JSON. At the end of its input it stops, and says how many flows were watched. */
+ * standing as JSON. At the end of its input it stops, and says how many flows were watched, and how many
+ * at once. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -13,13 +15,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../examples/relay.c"
 #include "check.h"
 
 static peer_agent *agent;
 static peer_agent_flow *late;
 static pthread_mutex_t of_late = PTHREAD_MUTEX_INITIALIZER;
 static struct in_addr source;
-static atomic_long watched, tunnels;
+static atomic_long watched, open_flows, most_open, tunnels;
+static bool relaying;
 
 typedef struct {
     int client, server;
@@ -27,23 +31,20 @@ typedef struct {
     atomic_int users;
 } tunnel;
 
-static int send_all(int to, const unsigned char *bytes, size_t length) {
-    while (length > 0) {
-        ssize_t sent = send(to, bytes, length, MSG_NOSIGNAL);
-        if (sent <= 0) return -1;
-        bytes += sent;
-        length -= (size_t)sent;
-    }
-    return 0;
-}
-
 /* Both of these are right, whatever the agent makes of the bytes. */
 static void fine(peer_agent_status status) {
     CHECK(status == PEER_AGENT_STATUS_OK || status == PEER_AGENT_STATUS_FLOW_OVER);
 }
 
+static void count_watched(void) {
+    long now = atomic_fetch_add(&open_flows, 1) + 1, most = atomic_load(&most_open);
+    atomic_fetch_add(&watched, 1);
+    while (now > most && !atomic_compare_exchange_weak(&most_open, &most, now)) continue;
+}
+
 static void leave(tunnel *tunnel) {
     if (atomic_fetch_sub(&tunnel->users, 1) > 1) return;
+    if (tunnel->flow != NULL) atomic_fetch_sub(&open_flows, 1);
     peer_agent_flow_close(&tunnel->flow);
     CHECK(tunnel->flow == NULL);
     peer_agent_flow_close(&tunnel->flow);
@@ -60,7 +61,9 @@ static void *up(void *argument) {
         ssize_t length = recv(tunnel->client, bytes, sizeof bytes, 0);
         if (length <= 0) break;
         if (tunnel->flow != NULL) fine(peer_agent_flow_up(tunnel->flow, bytes, (size_t)length, NULL));
-        if (send_all(tunnel->server, bytes, (size_t)length) != 0) break;
+        if (sent(tunnel->server, bytes, (size_t)length)) continue;
+        if (tunnel->flow != NULL) fine(peer_agent_flow_error(tunnel->flow, NULL));
+        break;
     }
     shutdown(tunnel->server, SHUT_WR);
     leave(tunnel);
@@ -72,7 +75,7 @@ static void down(tunnel *tunnel) {
     ssize_t length;
     while ((length = recv(tunnel->server, bytes, sizeof bytes, 0)) > 0) {
         if (tunnel->flow != NULL) fine(peer_agent_flow_down(tunnel->flow, bytes, (size_t)length, NULL));
-        if (send_all(tunnel->client, bytes, (size_t)length) != 0) break;
+        if (!sent(tunnel->client, bytes, (size_t)length)) break;
     }
     if (tunnel->flow != NULL) {
         if (length == 0) fine(peer_agent_flow_eof(tunnel->flow, NULL));
@@ -94,6 +97,8 @@ static void rehearse(const char *destination, size_t length) {
         OK(peer_agent_flow_up(flow, NULL, 0, NULL));
         peer_agent_error *error = NULL;
         CHECK_STATUS(PEER_AGENT_STATUS_NULL_ARGUMENT, peer_agent_flow_up(flow, NULL, 1, &error));
+        expect_error(&error, PEER_AGENT_STATUS_NULL_ARGUMENT, "data is NULL");
+        CHECK_STATUS(PEER_AGENT_STATUS_NULL_ARGUMENT, peer_agent_flow_down(flow, NULL, 1, &error));
         expect_error(&error, PEER_AGENT_STATUS_NULL_ARGUMENT, "data is NULL");
         if (turn == 0) CHECK_STATUS(PEER_AGENT_STATUS_FLOW_OVER, peer_agent_flow_up(flow, words, sizeof words - 1, NULL));
         if (turn == 1) fine(peer_agent_flow_eof(flow, NULL));
@@ -142,8 +147,20 @@ static void *serve(void *argument) {
     int server = sscanf(head, "CONNECT %255s HTTP/1.1", destination) == 1 ? dial(destination) : -1;
     if (server < 0) {
         static const unsigned char gone[] = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
-        send_all(client, gone, sizeof gone - 1);
+        sent(client, gone, sizeof gone - 1);
         close(client);
+        atomic_fetch_sub(&tunnels, 1);
+        return NULL;
+    }
+    static const unsigned char there[] = "HTTP/1.1 200 OK\r\n\r\n";
+    if (relaying) {
+        bool armed = false;
+        OK(peer_agent_is_armed(agent, destination, strlen(destination), &armed, NULL));
+        if (armed) count_watched();
+        if (sent(client, there, sizeof there - 1)) relay(agent, destination, client, server);
+        if (armed) atomic_fetch_sub(&open_flows, 1);
+        close(client);
+        close(server);
         atomic_fetch_sub(&tunnels, 1);
         return NULL;
     }
@@ -154,12 +171,11 @@ static void *serve(void *argument) {
     atomic_init(&carried->users, 2);
     OK(peer_agent_flow_open(agent, destination, strlen(destination), &carried->flow, NULL));
     if (carried->flow != NULL) {
-        atomic_fetch_add(&watched, 1);
+        count_watched();
         rehearse(destination, strlen(destination));
     }
-    static const unsigned char there[] = "HTTP/1.1 200 OK\r\n\r\n";
     pthread_t other;
-    if (send_all(client, there, sizeof there - 1) != 0) shutdown(client, SHUT_RDWR);
+    if (!sent(client, there, sizeof there - 1)) shutdown(client, SHUT_RDWR);
     CHECK(pthread_create(&other, NULL, up, carried) == 0 && pthread_detach(other) == 0);
     down(carried);
     return NULL;
@@ -189,7 +205,8 @@ static void *tell(void *argument) {
 }
 
 int main(int argc, char **argv) {
-    CHECK(argc == 7);
+    CHECK(argc == 8);
+    relaying = strcmp(argv[7], "relay") == 0;
     char identity[4096];
     unsigned char pem[1 << 14];
     snprintf(identity, sizeof identity, "%s/peer.key", argv[1]);
@@ -241,9 +258,9 @@ int main(int argc, char **argv) {
     for (int look = 0; atomic_load(&tunnels) > 0 && look < 20000; look++) nanosleep(&moment, NULL);
     CHECK(atomic_load(&tunnels) == 0);
     peer_agent_free(&agent);
-    CHECK(late != NULL);
-    fine(peer_agent_flow_up(late, (const unsigned char *)"late", 4, NULL));
+    CHECK(relaying || late != NULL);
+    if (late != NULL) fine(peer_agent_flow_up(late, (const unsigned char *)"late", 4, NULL));
     peer_agent_flow_close(&late);
-    printf("watched %ld\n", atomic_load(&watched));
+    printf("watched %ld, %ld at once\n", atomic_load(&watched), atomic_load(&most_open));
     return 0;
 }
