@@ -34,10 +34,18 @@ pub(super) struct Member {
     pub(super) probed: Timestamp,
     /// Its next probe, once that was chosen.
     pub(super) due: Option<Timestamp>,
-    /// Until then: a moment from which there is reason for one.
-    pub(super) wished: Option<Timestamp>,
+    /// Until then: a reason for one sooner than usual. How soon shows when it is chosen: the probe under way counts, and how it ends.
+    pub(super) wished: Option<Wish>,
     /// The moment under which it is on the agenda.
     pub(super) on_agenda: Option<Timestamp>,
+}
+
+/// A reason for a probe sooner than usual.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    since: Timestamp,
+    /// Whether the peer asked, and nothing else happened.
+    asked: bool,
 }
 
 impl Member {
@@ -90,7 +98,8 @@ impl Member {
             // A lease that was restored may have little left: it is renewed while a third of it remains.
             let renew = self.life.lease().map(|until| until.minus(policy.rules.lease / 3));
             let renew = renew.map(|renew| renew.max(self.probed.plus(policy.pace.spacing)));
-            let chosen = [Some(self.probed.plus(wait)), renew, self.wished.take()];
+            let wished = self.wished.take().map(|wish| self.moment(wish, policy));
+            let chosen = [Some(self.probed.plus(wait)), renew, wished];
             self.due = chosen.into_iter().flatten().min();
         }
         self.due
@@ -101,19 +110,26 @@ impl Member {
         self.busy.is_none() && self.due.is_some_and(|due| due <= now)
     }
 
-    /// Brings the next probe forward, as far as the time since the last one allows: who failed its way out gains less by
-    /// reconnecting than who is well.
+    /// Brings the next probe forward, as far as the time since the last one allows.
     pub(super) fn hint(&mut self, now: Timestamp, policy: &Policy) {
-        let gap = match self.life.strikes() >= policy.rules.strikes {
+        let (since, asked) = (now, false);
+        self.wish(Wish { since, asked }, policy);
+    }
+
+    /// The peer asks for its next probe.
+    pub(super) fn ask(&mut self, now: Timestamp, policy: &Policy) {
+        let (since, asked) = (now, true);
+        self.wish(Wish { since, asked }, policy);
+    }
+
+    /// When there is reason for a probe: asking for ever must not cost others their turn, and who failed its way out gains less by
+    /// reconnecting than who is well.
+    fn moment(&self, wish: Wish, policy: &Policy) -> Timestamp {
+        let gap = match wish.asked || self.life.strikes() >= policy.rules.strikes {
             true => self.quarter(policy),
             false => policy.pace.spacing,
         };
-        self.wish(now.max(self.probed.plus(gap)));
-    }
-
-    /// The peer asks for its next probe: asking for ever must not cost others their turn.
-    pub(super) fn ask(&mut self, now: Timestamp, policy: &Policy) {
-        self.wish(now.max(self.probed.plus(self.quarter(policy))));
+        wish.since.max(self.probed.plus(gap))
     }
 
     /// A quarter of the usual time between its probes, which doubles with each failure of one that is out ([`plan::wait`]).
@@ -122,14 +138,18 @@ impl Member {
         policy.pace.interval / 4 * 2_u32.pow(beyond)
     }
 
-    /// A reason for a probe at `moment`. No probe comes later for it: where none was chosen yet, because one is under way, it is
-    /// one reason among others.
-    fn wish(&mut self, moment: Timestamp) {
-        let place = match self.due {
-            Some(_) => &mut self.due,
-            None => &mut self.wished,
-        };
-        *place = Some(place.map_or(moment, |earlier| earlier.min(moment)));
+    /// No probe comes later for it: where none was chosen yet, because one is under way, it is one reason among others.
+    fn wish(&mut self, wish: Wish, policy: &Policy) {
+        match self.due {
+            Some(due) => self.due = Some(due.min(self.moment(wish, policy))),
+            None => {
+                let before = self.wished.unwrap_or(wish);
+                self.wished = Some(Wish {
+                    since: before.since.min(wish.since),
+                    asked: before.asked && wish.asked,
+                });
+            }
+        }
     }
 
     /// What the next probe needs.
@@ -242,6 +262,20 @@ mod tests {
             let asked = next(&mut member, &policy);
             assert_eq!(asked, Duration::from_secs(quarter), "{failures} failures");
             assert_eq!(asked * 4, usual);
+        }
+    }
+
+    #[test]
+    fn what_is_asked_during_a_probe_counts_from_its_end_and_with_how_it_ended() {
+        let policy = policy();
+        for wish in [Member::ask, Member::hint] {
+            let mut member = failed(2, &policy);
+            // The probe that began at second 100 stalls, and fails at second 110.
+            wish(&mut member, at(101, 0), &policy);
+            let failure = Event::Failed(Reason::Truncated.into());
+            member.life = member.life.after(failure, at(110, 0), &policy.rules);
+            member.probed = at(110, 0);
+            assert_eq!(next(&mut member, &policy), Duration::from_secs(10 + 30));
         }
     }
 
