@@ -8,6 +8,8 @@ use std::{
     fs,
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use proto::{ClaimError, cbor, checked::Signed, claims::Keyset, ids::Digest, key::PublicKey, time::Seconds};
@@ -153,12 +155,13 @@ fn keep(path: &Path, trust: &Trust, root: &PublicKey, newest: Newest) -> io::Res
         fs::create_dir_all(folder)?;
     }
     // Between the look and the writing nobody else writes; where there are no locks, that is a moment.
-    let lock = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(beside(path, ".lock"))?;
-    let _ = lock.lock();
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    // For its owner alone: whoever can open it can hold it.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let lock = options.open(beside(path, ".lock"))?;
+    await_lock(&lock)?;
     match read(path, root) {
         Ok(Some(known)) if known.is_after(&newest) || known == newest => return Ok(known),
         Err(KeysetFileError::Read { source, .. }) => return Err(source),
@@ -167,6 +170,24 @@ fn keep(path: &Path, trust: &Trust, root: &PublicKey, newest: Newest) -> io::Res
     }
     Ok(newest)
 }
+
+/// Takes the lock, which others hold for a moment. Whoever holds it longer must not hold up the agent: it writes the next time.
+fn await_lock(lock: &fs::File) -> io::Result<()> {
+    for _ in 0..TRIES {
+        match lock.try_lock() {
+            Ok(()) | Err(fs::TryLockError::Error(_)) => return Ok(()),
+            Err(fs::TryLockError::WouldBlock) => thread::sleep(MOMENT),
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::WouldBlock,
+        "another program holds its lock",
+    ))
+}
+
+/// How often the lock is asked for, and how long it is waited for in between.
+const TRIES: u32 = 20;
+const MOMENT: Duration = Duration::from_millis(5);
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -261,6 +282,38 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(matches!(open(&path), Err(KeysetFileError::Read { .. })));
+    }
+
+    #[test]
+    fn whoever_holds_the_lock_does_not_hold_up_the_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("peer.keyset");
+        let held = fs::File::create(beside(&path, ".lock")).unwrap();
+        held.lock().unwrap();
+        let (done, returned) = std::sync::mpsc::channel();
+        let mut remembered = open(&path).unwrap();
+        thread::spawn(move || {
+            remembered.note(&trust(-50));
+            done.send(remembered).unwrap();
+        });
+        let mut remembered = returned.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert!(!remembered.newest().unwrap().allows(&trust(-51)));
+        assert_eq!(open(&path).unwrap().newest(), None);
+        drop(held);
+        remembered.note(&trust(-50));
+        assert_eq!(open(&path).unwrap().newest(), remembered.newest());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_can_open_the_lock() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("peer.keyset");
+        open(&path).unwrap().note(&trust(-50));
+        let mode = fs::metadata(beside(&path, ".lock")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{mode:o}");
     }
 
     #[test]
