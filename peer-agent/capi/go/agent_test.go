@@ -212,6 +212,88 @@ func TestAStopThatMayNotWaitGoesOnByItself(t *testing.T) {
 	}
 }
 
+// A call that hangs holds up the agent's end; dials and questions go on.
+func TestAnAgentThatHangsHoldsUpNobody(t *testing.T) {
+	agent := start(t, config(t))
+	changes := agent.Changes()
+	agent.mu.RLock()
+	defer agent.mu.RUnlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = agent.Stop(ctx)
+	// Until the end waits for the call.
+	for i := 0; agent.mu.TryRLock(); i++ {
+		agent.mu.RUnlock()
+		if i > 60_000 {
+			t.Fatal("it does not stop")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	conn, peer := net.Pipe()
+	defer conn.Close()
+	defer peer.Close()
+	done := make(chan Standing)
+	go func() {
+		if agent.WrapConn(conn, "origin.example:80") != conn {
+			t.Error("it is wrapped")
+		}
+		if !errors.Is(agent.Pause(), ErrStopped) {
+			t.Error("it is not stopped")
+		}
+		for range changes {
+		}
+		if _, err := agent.Wait(context.Background(), func(Standing) bool { return false }); !errors.Is(err, ErrStopped) {
+			t.Error(err)
+		}
+		done <- agent.Standing()
+	}()
+	select {
+	case standing := <-done:
+		if standing.State != Stopped {
+			t.Error(standing)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("somebody waits for it")
+	}
+}
+
+func TestManyWaitsTakeNoThreads(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("threads are counted in /proc")
+	}
+	agent := start(t, config(t))
+	ctx, cancel := context.WithCancel(context.Background())
+	var all, begun sync.WaitGroup
+	for i := 0; i < 500; i++ {
+		all.Add(1)
+		begun.Add(1)
+		go func() {
+			defer all.Done()
+			first := true
+			_, err := agent.Wait(ctx, func(Standing) bool {
+				if first {
+					begun.Done()
+				}
+				first = false
+				return false
+			})
+			if !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		}()
+	}
+	begun.Wait()
+	count := 0
+	for _, some := range threads(t) {
+		count += some
+	}
+	if count > 100 {
+		t.Errorf("%d threads", count)
+	}
+	cancel()
+	all.Wait()
+}
+
 func TestANilAgentDoesNothing(t *testing.T) {
 	doesNothing(t, nil)
 	doesNothing(t, &Agent{})

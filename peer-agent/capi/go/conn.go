@@ -5,10 +5,10 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // WrapDial lays the agent around the function with which a host dials destinations, such as enproxy.Proxy.Dial. The address is the
@@ -46,7 +46,8 @@ func (a *Agent) wrapped(conn net.Conn, err error, address string) (net.Conn, err
 }
 
 // WrapConn lays the agent around a connection that the host opened to destination, the "host:port" as its client sent it, before
-// anything was sent on it. While no probe is expected there, it returns the connection itself.
+// anything was sent on it. While no probe is expected there, it returns the connection itself. After a deadline the host goes on with what
+// was left of its piece.
 func (a *Agent) WrapConn(conn net.Conn, destination string) net.Conn {
 	reporter := a.open(destination)
 	if reporter == nil {
@@ -75,25 +76,34 @@ type watchedConn struct {
 	unsent int
 }
 
-// A halfClosingConn is one whose sending side can be closed alone.
-type halfClosingConn struct {
+// A writeClosingConn is one whose sending side can be closed alone, as that of a *tls.Conn.
+type writeClosingConn struct {
 	*watchedConn
-	half halfCloser
+	write writeCloser
 }
 
-type halfCloser interface {
-	CloseRead() error
-	CloseWrite() error
+// A halfClosingConn is one of which either side can be closed alone, as that of a *net.TCPConn.
+type halfClosingConn struct {
+	*writeClosingConn
+	read readCloser
 }
+
+type writeCloser interface{ CloseWrite() error }
+type readCloser interface{ CloseRead() error }
 
 func watched(conn net.Conn, flow reporter) net.Conn {
 	watched := &watchedConn{Conn: conn, flow: flow}
 	// Some servers leave a connection to the garbage collector.
 	runtime.SetFinalizer(watched, func(watched *watchedConn) { watched.flow.close() })
-	if half, ok := conn.(halfCloser); ok {
-		return &halfClosingConn{watched, half}
+	write, ok := conn.(writeCloser)
+	if !ok {
+		return watched
 	}
-	return watched
+	closing := &writeClosingConn{watched, write}
+	if read, ok := conn.(readCloser); ok {
+		return &halfClosingConn{closing, read}
+	}
+	return closing
 }
 
 // NetConn is the connection that was dialled. What is read from it or written to it is not told.
@@ -135,19 +145,25 @@ func (c *watchedConn) Write(bytes []byte) (int, error) {
 }
 
 // ended tells how a connection ended, if it did: a read whose deadline came has not ended it, since enproxy asks its destinations with
-// deadlines of 35 ms. (A destination that does not answer any more, ETIMEDOUT, has.)
+// deadlines of 35 ms.
 func (c *watchedConn) ended(err error) {
 	switch {
-	case err == nil, c.over.Load(), errors.Is(err, os.ErrDeadlineExceeded):
+	case err == nil, c.over.Load(), isDeadline(err):
 	case errors.Is(err, io.EOF):
 		c.flow.eof()
 		c.over.Store(true)
-	case errors.Is(err, net.ErrClosed):
+	case errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
 		// The host's own doing, which Close tells.
 	default:
 		c.flow.failed()
 		c.over.Store(true)
 	}
+}
+
+// isDeadline tells a deadline of the host, its own kinds among them, from a destination that does not answer any more.
+func isDeadline(err error) bool {
+	var timed net.Error
+	return errors.As(err, &timed) && timed.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
 }
 
 // Close tells that the host closed the connection, unless an end was told before.
@@ -158,7 +174,7 @@ func (c *watchedConn) Close() error {
 }
 
 // CloseWrite closes the sending side.
-func (c *halfClosingConn) CloseWrite() error { return c.half.CloseWrite() }
+func (c *writeClosingConn) CloseWrite() error { return c.write.CloseWrite() }
 
 // CloseRead closes the receiving side.
-func (c *halfClosingConn) CloseRead() error { return c.half.CloseRead() }
+func (c *halfClosingConn) CloseRead() error { return c.read.CloseRead() }

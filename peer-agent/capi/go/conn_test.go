@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -105,6 +106,13 @@ func TestWhatGoesThroughIsTold(t *testing.T) {
 	told.expect(t, "up request, down bo, down dy, eof, close")
 }
 
+// ownDeadline is a host's own kind of timeout.
+type ownDeadline struct{}
+
+func (ownDeadline) Error() string   { return "idle for too long" }
+func (ownDeadline) Timeout() bool   { return true }
+func (ownDeadline) Temporary() bool { return true }
+
 func TestFailuresAreToldAndTheHostsOwnCloseIsNone(t *testing.T) {
 	broken := errors.New("connection reset by peer")
 	for _, c := range []struct {
@@ -115,6 +123,8 @@ func TestFailuresAreToldAndTheHostsOwnCloseIsNone(t *testing.T) {
 		{&script{reads: []answer{{"", net.ErrClosed}}}, "close"},
 		{&script{reads: []answer{{"", &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ETIMEDOUT)}}}}, "failed, close"},
 		{&script{reads: []answer{{"", &net.OpError{Op: "read", Err: net.ErrClosed}}}}, "close"},
+		{&script{reads: []answer{{"", io.ErrClosedPipe}}}, "close"},
+		{&script{reads: []answer{{"", ownDeadline{}}}}, "close"},
 	} {
 		told := &note{wants: 100}
 		conn := watched(c.conn, told)
@@ -184,7 +194,7 @@ func TestTheSendingSideCanBeClosedAlone(t *testing.T) {
 	told := &note{wants: 100}
 	conn := watched(dialled, told)
 	defer conn.Close()
-	half, ok := conn.(halfCloser)
+	half, ok := conn.(writeCloser)
 	if !ok {
 		t.Fatalf("%T", conn)
 	}
@@ -202,11 +212,22 @@ func TestTheSendingSideCanBeClosedAlone(t *testing.T) {
 		t.Error(heard.String(), err)
 	}
 	told.expect(t, "up hello, down hello, eof")
+	if _, ok := conn.(readCloser); !ok {
+		t.Error("a TCP connection's receiving side can be closed alone")
+	}
+	// As of TLS, of which only the sending side can be.
+	secured := watched(tls.Client(dialled, &tls.Config{InsecureSkipVerify: true}), &note{})
+	if _, ok := secured.(writeCloser); !ok {
+		t.Errorf("%T", secured)
+	}
+	if _, ok := secured.(readCloser); ok {
+		t.Errorf("%T", secured)
+	}
 	pipe, other := net.Pipe()
 	defer other.Close()
 	plain := watched(pipe, &note{})
 	defer plain.Close()
-	if _, ok := plain.(halfCloser); ok {
+	if _, ok := plain.(writeCloser); ok {
 		t.Error("a pipe's sending side cannot be closed alone")
 	}
 }

@@ -20,10 +20,9 @@ type flow struct {
 
 // open asks whether to report a connection to destination; nil, nearly always.
 func (a *Agent) open(destination string) reporter {
-	if a == nil || destination == "" {
+	if a == nil || destination == "" || !a.mu.TryRLock() {
 		return nil
 	}
-	a.mu.RLock()
 	defer a.mu.RUnlock()
 	if a.handle == nil {
 		return nil
