@@ -37,6 +37,7 @@ mod connect;
 mod dial;
 mod enproxy;
 pub(crate) mod fuzzing;
+mod neighbours;
 mod pacer;
 mod policy;
 mod quota;

@@ -14,7 +14,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::policy::{Policy, Refusal};
+use super::{
+    neighbours,
+    policy::{Policy, Refusal},
+};
 
 /// A byte stream to a destination.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -76,6 +79,12 @@ impl DirectDial {
 
     async fn connect_to(&self, address: SocketAddr) -> Result<TcpStream, DialError> {
         self.policy.check_address(address.ip())?;
+        if !self.policy.allow_private {
+            let interfaces = neighbours::interfaces().map_err(DialError::Interfaces)?;
+            if neighbours::is_near(address.ip(), &interfaces) {
+                return Err(Refusal::Near(address.ip()).into());
+            }
+        }
         if self.bind.is_some_and(|bind| bind.is_ipv4() != address.is_ipv4()) {
             return Err(DialError::Family { address: address.ip() });
         }
@@ -131,6 +140,9 @@ pub enum DialError {
         #[source]
         source: io::Error,
     },
+    /// What lies near cannot be told from what is far.
+    #[error("cannot list this machine's addresses")]
+    Interfaces(#[source] io::Error),
     /// No connection.
     #[error("cannot connect to {address}")]
     Connect {
@@ -150,12 +162,13 @@ impl DialError {
             DialError::NoAddress => io::ErrorKind::NotFound,
             DialError::Family { .. } => io::ErrorKind::AddrNotAvailable,
             // A kernel's own refusal must not look like one of the policy.
-            DialError::Resolve(source) | DialError::Bind { source, .. } | DialError::Connect { source, .. } => {
-                match source.kind() {
-                    io::ErrorKind::PermissionDenied => io::ErrorKind::Other,
-                    kind => kind,
-                }
-            }
+            DialError::Resolve(source)
+            | DialError::Interfaces(source)
+            | DialError::Bind { source, .. }
+            | DialError::Connect { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => io::ErrorKind::Other,
+                kind => kind,
+            },
         };
         io::Error::new(kind, self)
     }

@@ -17,6 +17,9 @@ pub enum Refusal {
     /// Not a port that this peer serves.
     #[error("destination port {0} is not served by this peer")]
     Port(u16),
+    /// This machine's own address, or one of its network.
+    #[error("destination address {0} is of this peer's own network and not served by it")]
+    Near(IpAddr),
     /// Loopback, private, reserved, multicast and the like.
     #[error("destination address {0} is private or reserved and not served by this peer")]
     Private(IpAddr),
