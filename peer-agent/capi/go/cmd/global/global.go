@@ -7,56 +7,103 @@ import (
 	"syscall"
 )
 
-// Only is a net.Dialer.Control that lets connections go to public addresses alone, whatever name led there.
+// Only is a net.Dialer.Control that lets connections go to public addresses alone, whatever name led there, and to none of this machine
+// or of a network that it is in: at home everything has a public IPv6 address.
 func Only(_, address string, _ syscall.RawConn) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
 	}
-	if ip := net.ParseIP(host); !isPublic(ip) {
+	ip := net.ParseIP(host)
+	if within(ip, nat64) {
+		ip = ip[12:]
+	}
+	if !isPublic(ip) {
 		return fmt.Errorf("%s is no public address, and this peer serves no others", host)
+	}
+	// Asked at each connection, since a machine moves. Where the system does not tell (Android) there is nothing to compare with.
+	if own, err := interfaceAddrs(); err == nil && isNear(ip, own) {
+		return fmt.Errorf("%s is in this peer's own network, which it does not serve", host)
 	}
 	return nil
 }
 
+// A test has others.
+var interfaceAddrs = net.InterfaceAddrs
+
+// isPublic tells globally reachable unicast, as the Rust peer does (peer-agent/src/give/policy.rs).
 func isPublic(ip net.IP) bool {
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
+	if v4 := ip.To4(); v4 != nil {
+		return !within(v4, specialV4)
+	}
+	if len(ip) != net.IPv6len {
 		return false
 	}
-	for _, network := range special {
-		if network.Contains(ip) {
-			return false
-		}
-	}
-	return true
+	return within(ip, unicastV6) && !within(ip, specialV6)
 }
 
-// special are networks that are not reachable from everywhere, or lead to others that are not (the registries of RFC 6890).
-var special = networks(
-	"0.0.0.0/8",       // this host, RFC 1122
-	"100.64.0.0/10",   // of carriers, RFC 6598
-	"192.0.0.0/24",    // IETF protocols, RFC 6890
-	"192.0.2.0/24",    // documentation, RFC 5737
-	"192.88.99.0/24",  // 6to4 relays, RFC 7526
-	"198.18.0.0/15",   // benchmarks, RFC 2544
-	"198.51.100.0/24", // documentation, RFC 5737
-	"203.0.113.0/24",  // documentation, RFC 5737
-	"240.0.0.0/4",     // reserved, RFC 1112
-	"64:ff9b::/96",    // IPv4 inside, RFC 6052
-	"64:ff9b:1::/48",  // IPv4 inside, RFC 8215
-	"100::/64",        // discard, RFC 6666
-	"2001::/23",       // IETF protocols, Teredo among them, RFC 2928
-	"2001:db8::/32",   // documentation, RFC 3849
-	"2002::/16",       // IPv4 inside, RFC 3056
-	"fec0::/10",       // of a site, RFC 3879
+// isNear tells addresses of this machine and of the networks that it is in.
+func isNear(ip net.IP, own []net.Addr) bool {
+	for _, address := range own {
+		network, ok := address.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		// What calls half of the world its network is a tunnel.
+		if length, _ := network.Mask.Size(); network.IP.Equal(ip) || length >= 8 && network.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+func within(ip net.IP, networks []*net.IPNet) bool {
+	for _, network := range networks {
+		if network.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// Networks that are not reachable from everywhere, or lead to others that are not (the registries of RFC 6890).
+var (
+	specialV4 = networks(
+		"0.0.0.0/8",       // this host, RFC 1122
+		"10.0.0.0/8",      // private, RFC 1918
+		"100.64.0.0/10",   // of carriers, RFC 6598
+		"127.0.0.0/8",     // loopback, RFC 1122
+		"169.254.0.0/16",  // of a link, RFC 3927
+		"172.16.0.0/12",   // private, RFC 1918
+		"192.0.0.0/24",    // IETF protocols, RFC 6890
+		"192.0.2.0/24",    // documentation, RFC 5737
+		"192.88.99.0/24",  // 6to4 relays, RFC 7526
+		"192.168.0.0/16",  // private, RFC 1918
+		"198.18.0.0/15",   // benchmarks, RFC 2544
+		"198.51.100.0/24", // documentation, RFC 5737
+		"203.0.113.0/24",  // documentation, RFC 5737
+		"224.0.0.0/3",     // multicast, RFC 1112, and reserved
+	)
+	// All of IPv6 that is global unicast, RFC 4291.
+	unicastV6 = networks("2000::/3")
+	specialV6 = networks(
+		"2001::/23",     // IETF protocols, Teredo among them, RFC 2928
+		"2001:db8::/32", // documentation, RFC 3849
+		"2002::/16",     // IPv4 inside, RFC 3056
+		"3fff::/20",     // documentation, RFC 9637
+	)
+	// Leads to the IPv4 address inside, which is judged instead, RFC 6052.
+	nat64 = networks("64:ff9b::/96")
 )
 
 func networks(texts ...string) []*net.IPNet {
 	var all []*net.IPNet
 	for _, text := range texts {
-		if _, network, err := net.ParseCIDR(text); err == nil {
-			all = append(all, network)
+		_, network, err := net.ParseCIDR(text)
+		if err != nil {
+			panic(err)
 		}
+		all = append(all, network)
 	}
 	return all
 }
