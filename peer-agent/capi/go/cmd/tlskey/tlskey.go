@@ -2,6 +2,7 @@
 package tlskey
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -22,28 +23,56 @@ type Certificate struct {
 	PEM  []byte
 }
 
-// Load reads tls.key and tls.crt from folder, or makes them: RSA with 2048 bits and a self-signed certificate authority's
-// certificate, as peers have.
+// Load reads tls.key and tls.crt from folder, or makes what is missing: an RSA key with 2048 bits, and the self-signed certificate of a
+// certificate authority, as peers have. A key without a certificate (a start was cut short, or its owner deleted that) gets a new one, and
+// stays the one that clients pin.
 func Load(folder string) (Certificate, error) {
-	key, crt := filepath.Join(folder, "tls.key"), filepath.Join(folder, "tls.crt")
-	if _, err := os.Stat(key); errors.Is(err, os.ErrNotExist) {
-		if err := create(folder, key, crt); err != nil {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return Certificate{}, err
+	}
+	keyFile, crtFile := filepath.Join(folder, "tls.key"), filepath.Join(folder, "tls.crt")
+	if isMissing(keyFile) {
+		if err := makeKey(keyFile); err != nil {
+			return Certificate{}, err
+		}
+		// It would be another key's.
+		if err := os.Remove(crtFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return Certificate{}, err
 		}
 	}
-	pair, err := tls.LoadX509KeyPair(crt, key)
+	if isMissing(crtFile) {
+		if err := certify(keyFile, crtFile); err != nil {
+			return Certificate{}, err
+		}
+	}
+	pair, err := tls.LoadX509KeyPair(crtFile, keyFile)
 	if err != nil {
 		return Certificate{}, fmt.Errorf("the TLS key and certificate in %s cannot be used: %w", folder, err)
 	}
-	text, err := os.ReadFile(crt)
+	text, err := os.ReadFile(crtFile)
 	return Certificate{Pair: pair, PEM: text}, err
 }
 
-func create(folder, keyFile, crtFile string) error {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+func isMissing(file string) bool {
+	_, err := os.Stat(file)
+	return errors.Is(err, os.ErrNotExist)
+}
+
+func makeKey(file string) error {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
 		return err
 	}
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	encoded, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	return write(file, "PRIVATE KEY", encoded, 0o600)
+}
+
+// certify makes the certificate of a key.
+func certify(keyFile, crtFile string) error {
+	key, err := readKey(keyFile)
 	if err != nil {
 		return err
 	}
@@ -64,13 +93,52 @@ func create(folder, keyFile, crtFile string) error {
 	if err != nil {
 		return err
 	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(key)
+	return write(crtFile, "CERTIFICATE", crt, 0o644)
+}
+
+// readKey reads a key in one of the forms that TLS servers take.
+func readKey(file string) (crypto.Signer, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("%s is no PEM", file)
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return key, nil
+	}
+	if key, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
+		return key, nil
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if signer, ok := key.(crypto.Signer); ok {
+		return signer, nil
+	}
+	return nil, fmt.Errorf("%s has no key that can be used: %w", file, err)
+}
+
+// write makes a file whole or not at all: it is written beside, and renamed.
+func write(file, kind string, content []byte, mode os.FileMode) error {
+	beside, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
 	if err != nil {
 		return err
 	}
-	// The certificate first: a key without one would not be made anew.
-	if err := os.WriteFile(crtFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: crt}), 0o644); err != nil {
+	defer os.Remove(beside.Name())
+	if err := pem.Encode(beside, &pem.Block{Type: kind, Bytes: content}); err != nil {
+		beside.Close()
 		return err
 	}
-	return os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), 0o600)
+	if err := beside.Sync(); err != nil {
+		beside.Close()
+		return err
+	}
+	if err := beside.Close(); err != nil {
+		return err
+	}
+	if err := os.Chmod(beside.Name(), mode); err != nil {
+		return err
+	}
+	return os.Rename(beside.Name(), file)
 }
