@@ -6,12 +6,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -23,7 +24,9 @@ import (
 	"peer-agent.example/agent"
 	"peer-agent.example/agent/cmd/connectproxy"
 	"peer-agent.example/agent/cmd/global"
+	"peer-agent.example/agent/cmd/owner"
 	"peer-agent.example/agent/cmd/tlskey"
+	"peer-agent.example/agent/cmd/turnstile"
 )
 
 func main() {
@@ -35,10 +38,14 @@ func main() {
 	flag.StringVar(&o.attester, "attester", "", "the attester's `host:port`; without it the peer serves, and nobody verifies it")
 	flag.StringVar(&o.root, "root", "", "the attester's root `key`, ed25519:…")
 	flag.StringVar(&o.bind, "bind", "", "the local `ip` that sessions and connections to destinations leave from")
+	flag.DurationVar(&o.idle, "idle", 70*time.Second, "how long nothing may be heard on a connection or in a tunnel")
+	flag.IntVar(&o.connections, "connections", 1000, "how many `connections` clients have at most, a quarter of them from one address")
 	flag.BoolVar(&o.private, "allow-private", false, "let clients reach this machine and its network as well; for tests")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// Whoever read what it prints may go away; it serves on.
+	signal.Ignore(syscall.SIGPIPE)
 	if err := serve(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "givepeer-connect:", err)
 		os.Exit(1)
@@ -47,6 +54,8 @@ func main() {
 
 type options struct {
 	listen, public, state, token, attester, root, bind string
+	idle                                               time.Duration
+	connections                                        int
 	private                                            bool
 }
 
@@ -59,6 +68,8 @@ func serve(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	defer listener.Close()
+	limited := turnstile.Listener(listener, o.connections, o.connections/4)
 
 	// agent: start it, with what the peer is; a nil agent is one that does nothing.
 	a, err := startAgent(o, listener.Addr().(*net.TCPAddr), certificate)
@@ -67,17 +78,9 @@ func serve(ctx context.Context, o options) error {
 	}
 	defer a.Close()
 	fmt.Println("listening", listener.Addr())
-	go func() {
-		for standing := range a.Changes() {
-			fmt.Println(standing)
-		}
-	}()
+	go owner.Tell(os.Stdout, a.Changes())
 	// agent: whoever has mended something presses Enter.
-	go func() {
-		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-			_ = a.Retest()
-		}
-	}()
+	go owner.Hear(os.Stdin, a.Retest)
 
 	// agent: lay it around the function that dials destinations.
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
@@ -87,12 +90,21 @@ func serve(ctx context.Context, o options) error {
 	if ip := net.ParseIP(o.bind); ip != nil {
 		dialer.LocalAddr = &net.TCPAddr{IP: ip}
 	}
-	proxy := connectproxy.Proxy{Token: o.token, Dial: a.WrapDialContext(dialer.DialContext)}
+	proxy := connectproxy.Proxy{Token: o.token, Dial: a.WrapDialContext(dialer.DialContext), Idle: o.idle}
 
 	server := &http.Server{
 		Handler:           proxy,
-		ReadHeaderTimeout: 70 * time.Second,
-		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{certificate.Pair}, NextProtos: []string{"http/1.1"}},
+		ReadHeaderTimeout: o.idle,
+		IdleTimeout:       o.idle,
+		// Of what is no tunnel; to dial may take a while.
+		ReadTimeout:    2 * o.idle,
+		WriteTimeout:   2 * o.idle,
+		MaxHeaderBytes: 16 << 10,
+		// HTTP/2 has no tunnels that net/http could hand over.
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
+		// A volunteer's log must hold no clients' addresses.
+		ErrorLog:  log.New(io.Discard, "", 0),
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate.Pair}, NextProtos: []string{"http/1.1"}},
 	}
 	go func() {
 		<-ctx.Done()
@@ -100,7 +112,7 @@ func serve(ctx context.Context, o options) error {
 		_ = a.Close()
 		_ = server.Close()
 	}()
-	if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.ServeTLS(limited, "", ""); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -6,11 +6,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"flag"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -20,11 +21,15 @@ import (
 	"time"
 
 	"github.com/getlantern/enproxy"
+	"github.com/getlantern/golog"
 	"github.com/getlantern/idletiming"
 
 	"peer-agent.example/agent"
+	"peer-agent.example/agent/cmd/forgetting"
 	"peer-agent.example/agent/cmd/global"
+	"peer-agent.example/agent/cmd/owner"
 	"peer-agent.example/agent/cmd/tlskey"
+	"peer-agent.example/agent/cmd/turnstile"
 )
 
 func main() {
@@ -35,10 +40,14 @@ func main() {
 	flag.StringVar(&o.attester, "attester", "", "the attester's `host:port`; without it the peer serves, and nobody verifies it")
 	flag.StringVar(&o.root, "root", "", "the attester's root `key`, ed25519:…")
 	flag.StringVar(&o.bind, "bind", "", "the local `ip` that sessions and connections to destinations leave from")
+	flag.DurationVar(&o.idle, "idle", 70*time.Second, "how long nothing may be heard on a connection or in a tunnel")
+	flag.IntVar(&o.connections, "connections", 1000, "how many `connections` clients have at most, a quarter of them from one address")
 	flag.BoolVar(&o.private, "allow-private", false, "let clients reach this machine and its network as well; for tests")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// Whoever read what it prints may go away; it serves on.
+	signal.Ignore(syscall.SIGPIPE)
 	if err := serve(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "givepeer:", err)
 		os.Exit(1)
@@ -47,6 +56,8 @@ func main() {
 
 type options struct {
 	listen, public, state, attester, root, bind string
+	idle                                        time.Duration
+	connections                                 int
 	private                                     bool
 }
 
@@ -60,6 +71,7 @@ func serve(ctx context.Context, o options) error {
 		return err
 	}
 	defer listener.Close()
+	limited := turnstile.Listener(listener, o.connections, o.connections/4)
 
 	// agent: start it, with what the peer is; a nil agent is one that does nothing.
 	a, err := startAgent(o, listener.Addr().(*net.TCPAddr), certificate)
@@ -68,17 +80,9 @@ func serve(ctx context.Context, o options) error {
 	}
 	defer a.Close()
 	fmt.Println("listening", listener.Addr())
-	go func() {
-		for standing := range a.Changes() {
-			fmt.Println(standing)
-		}
-	}()
+	go owner.Tell(os.Stdout, a.Changes())
 	// agent: whoever has mended something presses Enter.
-	go func() {
-		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-			_ = a.Retest()
-		}
-	}()
+	go owner.Hear(os.Stdin, a.Retest)
 
 	// agent: lay it around the function that dials destinations.
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
@@ -90,12 +94,18 @@ func serve(ctx context.Context, o options) error {
 	}
 	dial := a.WrapDial(func(address string) (net.Conn, error) { return dialer.Dial("tcp", address) })
 
-	proxy := &enproxy.Proxy{Dial: dial, HostFn: func(*http.Request) string { return a.Standing().OwnName }}
-	proxy.Start()
-	server := &http.Server{Handler: proxy}
-	secured := tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate.Pair}})
+	// A volunteer's log must hold neither clients' addresses nor where they go.
+	golog.SetOutputs(io.Discard, io.Discard)
+	proxy := &enproxy.Proxy{Dial: dial, IdleTimeout: o.idle, HostFn: func(*http.Request) string { return a.Standing().OwnName }}
+	server := &http.Server{
+		Handler:           forgetting.Proxy(proxy),
+		ReadHeaderTimeout: o.idle,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(io.Discard, "", 0),
+	}
+	secured := tls.NewListener(limited, &tls.Config{Certificates: []tls.Certificate{certificate.Pair}})
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(idletiming.Listener(secured, 70*time.Second, func(net.Conn) {})) }()
+	go func() { ended <- server.Serve(idletiming.Listener(secured, o.idle, func(net.Conn) {})) }()
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
