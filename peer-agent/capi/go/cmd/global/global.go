@@ -8,7 +8,7 @@ import (
 )
 
 // Only is a net.Dialer.Control that lets connections go to public addresses alone, whatever name led there, and to none of this machine
-// or of a network that it is in: at home everything has a public IPv6 address.
+// or of an IPv6 network that it is in: at home everything has a public IPv6 address.
 func Only(_, address string, _ syscall.RawConn) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -42,15 +42,18 @@ func isPublic(ip net.IP) bool {
 	return within(ip, unicastV6) && !within(ip, specialV6)
 }
 
-// isNear tells addresses of this machine and of the networks that it is in.
+// isNear tells addresses of this machine, and of the IPv6 networks that it is in. (IPv4 networks with public addresses are shared by
+// strangers in a data centre, and a home has none.)
 func isNear(ip net.IP, own []net.Addr) bool {
 	for _, address := range own {
 		network, ok := address.(*net.IPNet)
 		if !ok {
 			continue
 		}
-		// What calls half of the world its network is a tunnel.
-		if length, _ := network.Mask.Size(); network.IP.Equal(ip) || length >= 8 && network.Contains(ip) {
+		// What is shorter is a provider's, or a tunnel to everywhere.
+		length, bits := network.Mask.Size()
+		household := bits == 8*net.IPv6len && length >= 48
+		if network.IP.Equal(ip) || household && network.Contains(ip) {
 			return true
 		}
 	}
