@@ -231,32 +231,29 @@ impl Conversation {
             () = self.shared.stopping.cancelled() => return Err(Leaving::Stopping),
             message = self.inbound.message() => message,
         };
+        // What tonic finds in the bytes has no source; what happened to the stream under them has one.
+        let is_message = match &message {
+            Ok(message) => message.is_some(),
+            Err(status) => std::error::Error::source(status).is_none(),
+        };
+        if is_message && !self.pace.keeps(Instant::now()) {
+            return Err(ended(Status::resource_exhausted("too many messages: slow down")));
+        }
         match message {
-            Ok(Some(_)) if !self.pace.keeps(Instant::now()) => {
-                Err(ended(Status::resource_exhausted("too many messages: slow down")))
-            }
             Ok(Some(ToAttester { message: Some(message) })) => Ok(message),
             Ok(Some(ToAttester { message: None })) => Err(ended(Status::invalid_argument(
                 "a message of no kind that this version knows",
             ))),
             Ok(None) => Err(Leaving::Gone(self.how_gone().await)),
-            Err(status) => Err(self.broken(&status).await),
-        }
-    }
-
-    /// What an error of the incoming stream means.
-    async fn broken(&self, status: &Status) -> Leaving {
-        use std::error::Error;
-
-        debug!(source = %self.connection.source, %status, "a session's stream broke");
-        // What tonic finds in the bytes has no source; what happened to the stream under them has one.
-        if status.source().is_none() {
-            return ended(Status::invalid_argument(format!(
+            Err(status) if is_message => Err(ended(Status::invalid_argument(format!(
                 "a message cannot be read: {}",
                 status.message()
-            )));
+            )))),
+            Err(status) => {
+                debug!(source = %self.connection.source, %status, "a session's stream broke");
+                Err(Leaving::Gone(self.how_gone().await))
+            }
         }
-        Leaving::Gone(self.how_gone().await)
     }
 
     /// How the agent's end let go. hyper shows an orderly end, a cancelled stream and a connection that it gave up
