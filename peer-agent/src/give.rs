@@ -122,6 +122,7 @@ impl Give {
         let dialer = Arc::new(DirectDial {
             policy,
             bind: config.bind,
+            public: config.public,
         });
         Ok(Self {
             listener,

@@ -59,6 +59,10 @@ impl Answer {
 }
 
 fn statement(head: &[u8]) -> Result<Vec<u8>, NoStatement> {
+    // The parser would skip empty lines before the head, as no client does.
+    if head.starts_with(b"\r") || head.starts_with(b"\n") {
+        return Err(NoStatement::Head);
+    }
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut slots);
     match response.parse(head) {
@@ -126,6 +130,8 @@ mod tests {
             ),
             (head(OK, statement, ORIGIN_HEAD + 1), NoStatement::Head),
             (head(OK, statement, ORIGIN_HEAD - 1), NoStatement::Head),
+            (head("\r\nHTTP/1.1 200 OK", statement, ORIGIN_HEAD), NoStatement::Head),
+            (head("\nHTTP/1.1 200 OK", statement, ORIGIN_HEAD), NoStatement::Head),
             (b"<html>".to_vec(), NoStatement::Head),
             (vec![b'A'; 5000], NoStatement::Head),
             (head(OK, &"A: b\r\n".repeat(60), ORIGIN_HEAD), NoStatement::Head),

@@ -45,6 +45,8 @@ pub struct DirectDial {
     pub policy: Policy,
     /// Local address to connect from.
     pub bind: Option<IpAddr>,
+    /// Where clients reach this peer, which may be its router: from inside that shows more than to the world.
+    pub public: Option<IpAddr>,
 }
 
 impl Dial for DirectDial {
@@ -80,7 +82,8 @@ impl DirectDial {
     async fn connect_to(&self, address: SocketAddr) -> Result<TcpStream, DialError> {
         self.policy.check_address(address.ip())?;
         if !self.policy.allow_private {
-            let interfaces = neighbours::interfaces().map_err(DialError::Interfaces)?;
+            let mut interfaces = neighbours::interfaces().map_err(DialError::Interfaces)?;
+            interfaces.extend(self.public.map(|public| (public, u128::BITS)));
             if neighbours::is_near(address.ip(), &interfaces) {
                 return Err(Refusal::Near(address.ip()).into());
             }
@@ -238,12 +241,23 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{destination}");
             assert!(explain(&error).contains("private or reserved"), "{error}");
         }
+        // Where clients reach it: not even asked.
+        let behind = DirectDial {
+            public: "9.9.9.9".parse().ok(),
+            ..DirectDial::default()
+        };
+        for destination in ["9.9.9.9:80", "[::ffff:9.9.9.9]:80", "[64:ff9b::909:909]:80"] {
+            let error = error(behind.dial(destination).await);
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{destination}");
+            assert!(explain(&error).contains("own network"), "{error}");
+        }
         let family = DirectDial {
             policy: Policy {
                 allow_private: true,
                 ports: vec![],
             },
             bind: "127.0.0.1".parse().ok(),
+            public: None,
         };
         assert!(error(family.dial("[::1]:80").await).to_string().contains("family"));
     }

@@ -1,10 +1,9 @@
 //! What lies near this machine though its address is public: the machine itself, and those that share its IPv6 network. A client that
 //! reaches them through the peer has come past the filters of router and machine.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::{io, net::IpAddr};
+
+use super::policy::translated;
 
 /// An address of this machine, and the length of its network's prefix.
 pub(super) type Interface = (IpAddr, u32);
@@ -12,7 +11,10 @@ pub(super) type Interface = (IpAddr, u32);
 /// Whether `address` is one of this machine, or of its IPv6 network. (IPv4 networks with public addresses are shared by strangers in a
 /// data centre, and a home has none.)
 pub(super) fn is_near(address: IpAddr, interfaces: &[Interface]) -> bool {
-    let address = address.to_canonical();
+    let address = match address.to_canonical() {
+        IpAddr::V6(address) => translated(address).map_or(IpAddr::V6(address), IpAddr::V4),
+        v4 @ IpAddr::V4(_) => v4,
+    };
     interfaces.iter().any(|(own, prefix)| match (address, own) {
         (IpAddr::V6(address), IpAddr::V6(own)) => {
             let beyond = 128_u32.saturating_sub(*prefix);
@@ -37,7 +39,7 @@ pub(super) fn interfaces() -> io::Result<Vec<Interface>> {
         let mask = found
             .netmask
             .and_then(|mask| mask.as_sockaddr_in6().map(|mask| mask.ip()));
-        let mask = mask.unwrap_or(Ipv6Addr::from_bits(u128::MAX));
+        let mask = mask.unwrap_or(std::net::Ipv6Addr::from_bits(u128::MAX));
         Some((address.as_sockaddr_in6()?.ip().into(), mask.to_bits().leading_ones()))
     };
     Ok(found.filter_map(of).collect())
@@ -69,6 +71,7 @@ mod tests {
         for (address, near) in [
             ("198.18.5.7", true),
             ("::ffff:198.18.5.7", true),
+            ("64:ff9b::198.18.5.7", true),
             ("198.18.5.8", false),
             ("2600:1:2:3::7", true),
             ("2600:1:2:3:ffff::1", true),

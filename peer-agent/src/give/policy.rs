@@ -81,15 +81,21 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     )
 }
 
+/// The IPv4 address that a NAT64 address leads to (RFC 6052).
+pub(super) fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = address.segments() else {
+        return None;
+    };
+    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+}
+
 /// Of all IPv6 only 2000::/3 is global unicast; NAT64 leads to an IPv4 address that is judged instead. Tunnels (Teredo,
 /// 6to4) would lead past this check.
 fn is_public_v6(address: Ipv6Addr) -> bool {
+    if let Some(inside) = translated(address) {
+        return is_public_v4(inside);
+    }
     match address.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            let [a, b] = high.to_be_bytes();
-            let [c, d] = low.to_be_bytes();
-            is_public_v4(Ipv4Addr::new(a, b, c, d))
-        }
         [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x2002, ..] => false,
         [0x3fff, 0..=0xfff, ..] => false,
         [first, ..] => (0x2000..=0x3fff).contains(&first),

@@ -134,6 +134,7 @@ impl Plan {
     fn carrier(&self, cue: Cue, accomplice: Option<Accomplice>) -> Carrier {
         Carrier {
             direct: DirectDial {
+                public: None,
                 policy: Policy {
                     allow_private: true,
                     ports: Vec::new(),

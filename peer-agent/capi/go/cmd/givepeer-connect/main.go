@@ -85,7 +85,7 @@ func serve(ctx context.Context, o options) error {
 	// agent: lay it around the function that dials destinations.
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	if !o.private {
-		dialer.Control = global.Only
+		dialer.Control = global.Except(o.public)
 	}
 	if ip := net.ParseIP(o.bind); ip != nil {
 		dialer.LocalAddr = &net.TCPAddr{IP: ip}

@@ -87,7 +87,7 @@ func serve(ctx context.Context, o options) error {
 	// agent: lay it around the function that dials destinations.
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	if !o.private {
-		dialer.Control = global.Only
+		dialer.Control = global.Except(o.public)
 	}
 	if o.bind != "" {
 		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(o.bind)}

@@ -9,7 +9,19 @@ import (
 
 // Only is a net.Dialer.Control that lets connections go to public addresses alone, whatever name led there, and to none of this machine
 // or of an IPv6 network that it is in: at home everything has a public IPv6 address.
-func Only(_, address string, _ syscall.RawConn) error {
+func Only(network, address string, conn syscall.RawConn) error { return Except("")(network, address, conn) }
+
+// Except is Only, and refuses the address too that clients reach this peer at, "ip:port" or nothing: it may be the router's, which shows
+// more to who comes from inside.
+func Except(public string) func(network, address string, conn syscall.RawConn) error {
+	var own net.IP
+	if host, _, err := net.SplitHostPort(public); err == nil {
+		own = net.ParseIP(host)
+	}
+	return func(_, address string, _ syscall.RawConn) error { return judge(address, own) }
+}
+
+func judge(address string, public net.IP) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
@@ -20,6 +32,9 @@ func Only(_, address string, _ syscall.RawConn) error {
 	}
 	if !isPublic(ip) {
 		return fmt.Errorf("%s is no public address, and this peer serves no others", host)
+	}
+	if ip.Equal(public) {
+		return fmt.Errorf("%s is where clients reach this peer, which it does not serve", host)
 	}
 	// Asked at each connection, since a machine moves. Where the system does not tell (Android) there is nothing to compare with.
 	if own, err := interfaceAddrs(); err == nil && isNear(ip, own) {

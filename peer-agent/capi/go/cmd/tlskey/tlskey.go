@@ -32,11 +32,11 @@ func Load(folder string) (Certificate, error) {
 	}
 	keyFile, crtFile := filepath.Join(folder, "tls.key"), filepath.Join(folder, "tls.crt")
 	if isMissing(keyFile) {
-		if err := makeKey(keyFile); err != nil {
+		// First, since it is another key's: a start that is cut short must not leave it beside the new one.
+		if err := os.Remove(crtFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return Certificate{}, err
 		}
-		// It would be another key's.
-		if err := os.Remove(crtFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := makeKey(keyFile); err != nil {
 			return Certificate{}, err
 		}
 	}
