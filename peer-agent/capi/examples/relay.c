@@ -1,5 +1,5 @@
 /* How a proxy reports: carries what goes both ways between a client and the destination that it asked for, "host:port" exactly as it sent
- * it, on one thread, until either of them has closed. With a thread for each way each of them does its half, and the last closes the flow. */
+ * it, on one thread, until the destination has ended or either failed. With a thread for each way each of them does its half, and the last closes the flow. */
 #include <peer_agent.h>
 #include <poll.h>
 #include <string.h>
@@ -26,7 +26,13 @@ void relay(const peer_agent *agent, const char *destination, int client, int ser
     while (poll(ends, 2, -1) > 0) {
         if (ends[0].revents != 0) {
             ssize_t length = recv(client, bytes, sizeof bytes, 0);
-            if (length <= 0) break;
+            if (length < 0) break;
+            if (length == 0) {
+                /* It has said all. That is not reported, and the answer is still to come; poll passes over negative numbers. */
+                shutdown(server, SHUT_WR);
+                ends[0].fd = -1;
+                continue;
+            }
             /* Before it is sent. */
             if (flow != NULL) peer_agent_flow_up(flow, bytes, (size_t)length, NULL);
             if (!sent(server, bytes, (size_t)length)) {

@@ -63,7 +63,7 @@ func TestAnUploadIsNotIdle(t *testing.T) {
 
 func TestASilentTunnelEnds(t *testing.T) {
 	near, far := pair(t)
-	_, answers := tunnel(t, Proxy{Dial: to(near), Idle: 50 * time.Millisecond})
+	_, answers := tunnel(t, Proxy{Dial: to(near), Idle: 500 * time.Millisecond})
 	for name, side := range map[string]io.Reader{"client": answers, "destination": far} {
 		if _, err := io.Copy(io.Discard, side); err != nil {
 			t.Errorf("the %s's is kept: %v", name, err)
@@ -76,7 +76,7 @@ func TestADestinationThatTakesNothingIsNotKept(t *testing.T) {
 	near, far := net.Pipe()
 	defer far.Close()
 	server := &seen{Conn: near, closed: make(chan struct{})}
-	client, _ := tunnel(t, Proxy{Dial: to(server), Idle: 50 * time.Millisecond})
+	client, _ := tunnel(t, Proxy{Dial: to(server), Idle: 500 * time.Millisecond})
 	fmt.Fprint(client, "what nobody takes")
 	client.Close()
 	server.wait(t)

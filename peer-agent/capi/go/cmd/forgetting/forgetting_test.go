@@ -43,7 +43,7 @@ func TestATunnelWithoutADestinationIsForgotten(t *testing.T) {
 func TestATunnelWhoseResponseWasCutIsForgotten(t *testing.T) {
 	near, far := net.Pipe()
 	defer far.Close()
-	proxy := &enproxy.Proxy{Dial: func(string) (net.Conn, error) { return near, nil }, IdleTimeout: 50 * time.Millisecond}
+	proxy := &enproxy.Proxy{Dial: func(string) (net.Conn, error) { return near, nil }, IdleTimeout: time.Second}
 	handler := Proxy(proxy)
 	go func() { _, _ = far.Write([]byte("what nobody hears")) }()
 	func() {

@@ -39,7 +39,7 @@ func main() {
 	flag.StringVar(&o.root, "root", "", "the attester's root `key`, ed25519:…")
 	flag.StringVar(&o.bind, "bind", "", "the local `ip` that sessions and connections to destinations leave from")
 	flag.DurationVar(&o.idle, "idle", 70*time.Second, "how long nothing may be heard on a connection or in a tunnel")
-	flag.IntVar(&o.connections, "connections", 1000, "how many `connections` clients have at most, a quarter of them from one address")
+	flag.IntVar(&o.connections, "connections", 4096, "how many `connections` clients have at most, a quarter of them from one address")
 	flag.BoolVar(&o.private, "allow-private", false, "let clients reach this machine and its network as well; for tests")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -69,7 +69,10 @@ func serve(ctx context.Context, o options) error {
 		return err
 	}
 	defer listener.Close()
-	limited := turnstile.Listener(listener, o.connections, o.connections/4)
+	if o.connections < 1 {
+		return fmt.Errorf("-connections is %d, and nobody could be served: give 1 or more", o.connections)
+	}
+	limited := turnstile.Listener(listener, o.connections, (o.connections+3)/4)
 
 	// agent: start it, with what the peer is; a nil agent is one that does nothing.
 	a, err := startAgent(o, listener.Addr().(*net.TCPAddr), certificate)

@@ -36,7 +36,7 @@ func TestOnlyTheFirstHTTPIsOffered(t *testing.T) {
 
 // Whoever says nothing any more, in a request or after one, is not kept; with a token or without.
 func TestSilentConnectionsAreClosed(t *testing.T) {
-	peer := running.Start(t, "-token", "sekrit", "-idle", "100ms")
+	peer := running.Start(t, "-token", "sekrit", "-idle", "1s")
 	for _, request := range []string{
 		"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
 		"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n",
@@ -55,7 +55,7 @@ func TestSilentConnectionsAreClosed(t *testing.T) {
 
 // Whoever asks and asks, and does not hear the answers.
 func TestWhoeverDoesNotListenIsNotKept(t *testing.T) {
-	peer := running.Start(t, "-idle", "100ms")
+	peer := running.Start(t, "-idle", "1s")
 	conn := dial(t, peer.Address)
 	defer conn.Close()
 	requests := strings.Repeat("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 1000)

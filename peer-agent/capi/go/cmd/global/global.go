@@ -9,7 +9,9 @@ import (
 
 // Only is a net.Dialer.Control that lets connections go to public addresses alone, whatever name led there, and to none of this machine
 // or of an IPv6 network that it is in: at home everything has a public IPv6 address.
-func Only(network, address string, conn syscall.RawConn) error { return Except("")(network, address, conn) }
+func Only(network, address string, conn syscall.RawConn) error {
+	return Except("")(network, address, conn)
+}
 
 // Except is Only, and refuses the address too that clients reach this peer at, "ip:port" or nothing: it may be the router's, which shows
 // more to who comes from inside.

@@ -134,3 +134,22 @@ func TestTheOwnNetworkIsNotDialled(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Where clients reach a peer at home is its router, which shows more to who comes from inside.
+func TestThePublicAddressIsNotDialled(t *testing.T) {
+	control := Except("9.9.9.9:443")
+	for address, dialled := range map[string]bool{
+		"9.9.9.9":          false,
+		"::ffff:9.9.9.9":   false,
+		"64:ff9b::909:909": false,
+		"9.9.9.10":         true,
+		"127.0.0.1":        false,
+	} {
+		if err := control("tcp", net.JoinHostPort(address, "80"), nil); (err == nil) != dialled {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	if err := Except(":443")("tcp", "8.8.8.8:80", nil); err != nil {
+		t.Error(err)
+	}
+}
