@@ -53,7 +53,7 @@ fn the_table_of_hostile_peers_is_current() -> anyhow::Result<()> {
 }
 
 /// The attack, what becomes of it, and the test that shows it: its file and its name.
-const ATTACKS: [(&str, &str, &str, &str); 18] = [
+const ATTACKS: [(&str, &str, &str, &str); 21] = [
     (
         "eight strangers hold all places of an address, and known keys hop to it from another",
         "the ninth is rejected as `attester-full`, whether it is known or not",
@@ -161,5 +161,23 @@ const ATTACKS: [(&str, &str, &str, &str); 18] = [
         "the failure is asked about through the edge again: the second puts it out",
         "attester/src/plan.rs",
         "what_failed_behind_the_edge_is_asked_about_there_and_no_direct_proof_washes_it_clean",
+    ),
+    (
+        "a peer asks for its next probe again and again",
+        "it gains a quarter of the usual time, and what others are owed is not touched",
+        "attester/src/run/member.rs",
+        "asking_for_ever_gains_a_quarter_of_the_usual_time_however_often_a_peer_has_failed",
+    ),
+    (
+        "it lets its probe stall, and asks for the next one meanwhile",
+        "that counts from the end of the probe, and with how it ended",
+        "attester/src/run/member.rs",
+        "what_is_asked_during_a_probe_counts_from_its_end_and_with_how_it_ended",
+    ),
+    (
+        "clients send their own requests to a probe's destination through an honest peer, many at once, while it is probed",
+        "none of their flows is the probe's, each proof counts",
+        "tests/interop/c_host.rs",
+        "a_host_in_c_is_verified_and_the_sanitizers_find_nothing",
     ),
 ];
