@@ -117,8 +117,8 @@ impl Build for Announcement {
             probe: probe(choices),
             destination: destination(choices),
             challenge: digest(choices),
-            up: 1 + choices.number(),
-            down: 1 + choices.number(),
+            up: choices.number().saturating_add(1),
+            down: choices.number().saturating_add(1),
         }
     }
 }
@@ -166,7 +166,7 @@ impl Build for Observation {
             elapsed = if choices.twist() {
                 choices.number()
             } else {
-                elapsed + choices.number()
+                choices.number().saturating_add(elapsed)
             };
             phases.insert(choices.below(9) as u64, elapsed);
         }
